@@ -1,0 +1,1 @@
+"""Schedules, samplers, guidance, noise and preview: from noise and conditioning to a latent."""
