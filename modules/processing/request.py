@@ -1,0 +1,78 @@
+"""What a picture is asked for with: plain objects that travel from the door to the painter.
+
+Field names, types and defaults are those of the reference's JSON interface (version 1.10.1), so a
+request read from a client, from a page or from an infotext is the same object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class GenerationRequest:
+    """The parameters that every kind of generation shares.
+
+    ``seed`` and ``subseed`` of -1 mean "pick one at random"; ``None`` in a sampler parameter means
+    "take the setting". Sizes are pixels. Nothing here is checked: ``validation.validate`` does that
+    once, at the door.
+    """
+
+    prompt: str = ""
+    negative_prompt: str = ""
+    styles: list[str] = field(default_factory=list)
+    seed: int = -1
+    subseed: int = -1
+    subseed_strength: float = 0
+    seed_resize_from_h: int = -1
+    seed_resize_from_w: int = -1
+    sampler_name: str | None = None
+    scheduler: str | None = None
+    batch_size: int = 1
+    n_iter: int = 1
+    steps: int = 50
+    cfg_scale: float = 7.0
+    width: int = 512
+    height: int = 512
+    restore_faces: bool | None = None
+    tiling: bool | None = None
+    do_not_save_samples: bool = False
+    do_not_save_grid: bool = False
+    eta: float | None = None
+    denoising_strength: float | None = None
+    s_min_uncond: float | None = None
+    s_churn: float | None = None
+    s_tmax: float | None = None
+    s_tmin: float | None = None
+    s_noise: float | None = None
+    override_settings: dict[str, Any] = field(default_factory=dict)
+    override_settings_restore_afterwards: bool = True
+    refiner_checkpoint: str | None = None
+    refiner_switch_at: float | None = None
+    disable_extra_networks: bool = False
+    user: str | None = None
+
+    @property
+    def image_count(self) -> int:
+        """Number of pictures that the request asks for."""
+        return self.batch_size * self.n_iter
+
+
+@dataclass
+class Txt2ImgRequest(GenerationRequest):
+    """A picture from text alone, with the fields of the second ("hires") pass."""
+
+    enable_hr: bool = False
+    firstphase_width: int = 0
+    firstphase_height: int = 0
+    hr_scale: float = 2.0
+    hr_upscaler: str | None = None
+    hr_second_pass_steps: int = 0
+    hr_resize_x: int = 0
+    hr_resize_y: int = 0
+    hr_checkpoint_name: str | None = None
+    hr_sampler_name: str | None = None
+    hr_scheduler: str | None = None
+    hr_prompt: str = ""
+    hr_negative_prompt: str = ""
