@@ -1,0 +1,58 @@
+"""The same prompt, seed and settings give the same picture and the same text as the reference.
+
+Every case goes through a real server and the real JSON interface.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.golden.cases import ROOT, Case, all_cases, pixels
+from tests.server import Server, start_server
+
+pytestmark = pytest.mark.golden
+
+CASES = [case for case in all_cases() if case.pending is None]
+OPTIONS = {"randn_source": "CPU", "live_previews_enable": False}
+"""The settings under which the reference pictures were made; all others have their defaults."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    models = ROOT / "models"
+    flags = ["--nowebui", "--api", "--no-half", "--precision", "full", "--use-cpu", "all"]
+    flags += ["--ckpt-dir", str(models / "Stable-diffusion"), "--vae-dir", str(models / "VAE")]
+    flags += ["--styles-file", str(models / "styles.csv")]
+    with start_server(tmp_path_factory.mktemp("data"), flags) as running:
+        running.post("/sdapi/v1/options", OPTIONS)
+        yield running
+
+
+def ask(server: Server, case: Case) -> httpx.Response:
+    server.post("/sdapi/v1/options", {"sd_model_checkpoint": case.checkpoint})
+    return server.client.post(case.endpoint, json=case.body(), timeout=600)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_picture_and_infotext(server, case, record_property):
+    record_property("features", case.features)
+    response = ask(server, case)
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert len(answer["images"]) == len(case.images)
+
+    limit_max, limit_mean = case.tolerance
+    for index, encoded in enumerate(answer["images"]):
+        image = Image.open(io.BytesIO(base64.b64decode(encoded)))
+        ours, theirs = pixels(image), case.expected(index)
+        assert ours.shape == theirs.shape
+        difference = np.abs(ours - theirs)
+        assert difference.max() <= limit_max, f"image {index}: mean difference {difference.mean():.3f}"
+        assert difference.mean() <= limit_mean
+        assert image.info["parameters"] == case.infotexts[index]
