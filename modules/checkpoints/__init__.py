@@ -1,0 +1,1 @@
+"""Checkpoints: the catalogue of files, their headers, their family, and loading them."""
