@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import importlib
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,10 +20,6 @@ from torch import Tensor
 from modules.devices import attention_kernels as kernels
 
 Kernel = Callable[..., Tensor]
-
-
-class AttentionFlags(Protocol):
-    """The command-line flags read here; any of them may be absent."""
 
 
 @dataclass(frozen=True)
@@ -110,19 +107,19 @@ def attention(
     return backend(q, k, v, mask, scale)
 
 
-def available_backends(flags: AttentionFlags | None, device: torch.device) -> tuple[AttentionBackend, ...]:
+def available_backends(flags: Namespace | None, device: torch.device) -> tuple[AttentionBackend, ...]:
     """What can run on ``device``, the highest priority first."""
     usable = [row for row in BACKENDS if row is not XFORMERS or _xformers_usable(flags, device)]
     return tuple(sorted(usable, key=lambda row: row.rank(device.type), reverse=True))
 
 
-def backend_titles(flags: AttentionFlags | None, device: torch.device) -> list[str]:
+def backend_titles(flags: Namespace | None, device: torch.device) -> list[str]:
     """The choices of the setting ``cross_attention_optimization``."""
     return ["Automatic", *(row.title for row in available_backends(flags, device)), "None"]
 
 
 def choose_backend(
-    setting_value: str, flags: AttentionFlags | None, device: torch.device | None = None
+    setting_value: str, flags: Namespace | None, device: torch.device | None = None
 ) -> AttentionBackend:
     """The backend for a value of the setting: a title, a name, "Automatic" or "None".
 
@@ -142,7 +139,7 @@ def choose_backend(
     return _with_flags(chosen, flags)
 
 
-def _with_flags(row: AttentionBackend, flags: AttentionFlags | None) -> AttentionBackend:
+def _with_flags(row: AttentionBackend, flags: Namespace | None) -> AttentionBackend:
     """The row with the parameters that the flags set for it."""
     if row is SUB_QUADRATIC:
         parameters = {
@@ -156,11 +153,11 @@ def _with_flags(row: AttentionBackend, flags: AttentionFlags | None) -> Attentio
     return row
 
 
-def _flag(flags: AttentionFlags | None, name: str, default: Any = False) -> Any:
+def _flag(flags: Namespace | None, name: str, default: Any = False) -> Any:
     return getattr(flags, name, default) if name else default
 
 
-def _xformers_usable(flags: AttentionFlags | None, device: torch.device) -> bool:
+def _xformers_usable(flags: Namespace | None, device: torch.device) -> bool:
     """Whether xformers was asked for, can be imported, and has kernels for this device."""
     forced = bool(_flag(flags, "force_enable_xformers"))
     if not (forced or _flag(flags, "xformers")) or _import_xformers() is None:

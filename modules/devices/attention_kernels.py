@@ -1,7 +1,7 @@
 """The computations behind the attention table. Queries [B, H, N, D], keys [B, H, T, D], values [B, H, T, E].
 
-Every kernel takes ``mask`` (bool, broadcast to [B, H, N, T], False hides a key) and ``scale`` (1/√D when None),
-and returns [B, H, N, E] in the type of the queries.
+Every kernel takes ``mask`` (bool, broadcast to [B, H, N, T], False hides a key) and ``scale`` (1/√D when
+None), and returns [B, H, N, E] in the type of the queries.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _FIXED_BUDGET = 256 * 2**20
 _USABLE_SHARE = 0.7
 
 
-def sdp(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
+def sdp(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
     """PyTorch's fused attention (Dao et al. 2022, arXiv:2205.14135, where the device has it)."""
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
 
 
 def sdp_without_memory_efficient(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None
+    q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, scale: float | None = None
 ) -> Tensor:
     """PyTorch's fused attention without its memory-efficient kernel, whose result can vary between runs."""
     with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH]):
@@ -36,12 +36,13 @@ def xformers_attention(
     q: Tensor,
     k: Tensor,
     v: Tensor,
+    *,
     mask: Tensor | None = None,
     scale: float | None = None,
     flash: bool = False,
 ) -> Tensor:
     """xformers' memory-efficient attention; ``flash`` prefers its flash kernel for 16-bit inputs."""
-    import xformers.ops as ops
+    from xformers import ops
 
     q, k, v = (x.transpose(1, 2).contiguous() for x in (q, k, v))
     bias = None
@@ -54,8 +55,10 @@ def xformers_attention(
     return ops.memory_efficient_attention(q, k, v, attn_bias=bias, scale=scale, op=op).transpose(1, 2)
 
 
-def plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
-    """The formula itself, with the whole matrix of scores in memory (Vaswani et al. 2017, arXiv:1706.03762)."""
+def plain(
+    q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, scale: float | None = None
+) -> Tensor:
+    """The formula itself with all scores in memory (Vaswani et al. 2017, arXiv:1706.03762)."""
     scores = torch.matmul(q * _scale(q, scale), k.transpose(-1, -2))
     if mask is not None:
         scores = scores.masked_fill(~mask, -math.inf)
@@ -63,7 +66,7 @@ def plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: fl
 
 
 def split_by_heads(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None, rows: int = 2
+    q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, scale: float | None = None, rows: int = 2
 ) -> Tensor:
     """``plain`` for ``rows`` of the B·H heads at a time."""
     batch, heads, tokens, _ = q.shape
@@ -74,7 +77,7 @@ def split_by_heads(
     for start in range(0, batch * heads, rows):
         part = slice(start, start + rows)
         part_mask = None if flat_mask is None else flat_mask[part]
-        out[part] = plain(q[part], k[part], v[part], part_mask, scale)
+        out[part] = plain(q[part], k[part], v[part], mask=part_mask, scale=scale)
     return out.unflatten(0, (batch, heads))
 
 
@@ -82,41 +85,42 @@ def split_by_fixed_budget(
     q: Tensor,
     k: Tensor,
     v: Tensor,
+    *,
     mask: Tensor | None = None,
     scale: float | None = None,
     budget: int = _FIXED_BUDGET,
 ) -> Tensor:
-    """Whole when the scores fit into ``budget`` bytes, else as many heads as fit, else slices of one head's queries."""
+    """Whole when the scores fit into ``budget`` bytes, else as many heads as fit, else slices of queries."""
     per_head = _score_bytes(q, k) // (q.shape[0] * q.shape[1])
     if per_head * q.shape[0] * q.shape[1] <= budget:
-        return plain(q, k, v, mask, scale)
+        return plain(q, k, v, mask=mask, scale=scale)
     if per_head <= budget:
-        return split_by_heads(q, k, v, mask, scale, rows=max(1, budget // max(per_head, 1)))
-    return split_by_queries(q, k, v, mask, scale, parts=math.ceil(_score_bytes(q, k) / budget))
+        return split_by_heads(q, k, v, mask=mask, scale=scale, rows=max(1, budget // max(per_head, 1)))
+    return split_by_queries(q, k, v, mask=mask, scale=scale, parts=math.ceil(_score_bytes(q, k) / budget))
 
 
 def split_by_free_memory(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None
+    q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, scale: float | None = None
 ) -> Tensor:
     """Slices of the queries, as few (a power of two) as let scores and softmax fit into the free memory."""
     needed = 2.5 * _score_bytes(q, k)
     free = max(1.0, _USABLE_SHARE * free_bytes(q.device))
     parts = 1 if needed <= free else 2 ** math.ceil(math.log2(needed / free))
-    return split_by_queries(q, k, v, mask, scale, parts=parts)
+    return split_by_queries(q, k, v, mask=mask, scale=scale, parts=parts)
 
 
 def split_by_queries(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None, parts: int = 1
+    q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, scale: float | None = None, parts: int = 1
 ) -> Tensor:
     """``plain`` for slices of the queries: about N / ``parts`` tokens of every head at a time."""
     if parts <= 1:
-        return plain(q, k, v, mask, scale)
+        return plain(q, k, v, mask=mask, scale=scale)
     tokens = q.shape[2]
     step = max(1, math.ceil(tokens / parts))
     out = q.new_empty(*q.shape[:3], v.shape[-1])
     for start in range(0, tokens, step):
         part = slice(start, start + step)
-        out[:, :, part] = plain(q[:, :, part], k, v, _query_slice(mask, part), scale)
+        out[:, :, part] = plain(q[:, :, part], k, v, mask=_query_slice(mask, part), scale=scale)
     return out
 
 
@@ -124,6 +128,7 @@ def sub_quadratic(
     q: Tensor,
     k: Tensor,
     v: Tensor,
+    *,
     mask: Tensor | None = None,
     scale: float | None = None,
     q_chunk: int = 1024,
@@ -133,8 +138,8 @@ def sub_quadratic(
     """Attention in O(√N) memory by an exact running softmax (Rabe & Staats 2021, arXiv:2112.05682).
 
     ``q_chunk`` queries are taken at a time against ``kv_chunk`` keys (√T when None, at least ``q_chunk``).
-    The keys stay whole where the scores of one slice of queries need no more than ``threshold_percent`` of the
-    free memory (70 when None, 0: always in chunks).
+    The keys stay whole where the scores of one slice of queries need no more than ``threshold_percent`` of
+    the free memory (70 when None, 0: always in chunks).
     """
     keys = k.shape[2]
     percent = 100 * _USABLE_SHARE if threshold_percent is None else threshold_percent
@@ -149,14 +154,16 @@ def sub_quadratic(
         part = slice(start, start + q_chunk)
         part_mask = _query_slice(mask, part)
         if kv_chunk >= keys:
-            out[:, :, part] = plain(q[:, :, part], k, v, part_mask, scale)
+            out[:, :, part] = plain(q[:, :, part], k, v, mask=part_mask, scale=scale)
         else:
-            out[:, :, part] = _running_softmax(q[:, :, part], k, v, part_mask, scale, kv_chunk)
+            out[:, :, part] = _running_softmax(
+                q[:, :, part], k, v, mask=part_mask, scale=scale, chunk=kv_chunk
+            )
     return out
 
 
 def _running_softmax(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float | None, chunk: int
+    q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None, scale: float | None, chunk: int
 ) -> Tensor:
     """One pass over the keys that keeps the maximum, the weighted sum of values and the sum of weights."""
     q = q * _scale(q, scale)

@@ -33,5 +33,11 @@ def _name(dtype: torch.dtype) -> str:
 
 def _remedy(dtype: torch.dtype) -> str:
     if dtype in (torch.float16, torch.bfloat16):
-        return "Start with --no-half (or --no-half-vae when only the VAE fails), or turn on the setting that upcasts attention."
-    return "The checkpoint, a network or an embedding is probably damaged; --disable-nan-check turns this check off."
+        return (
+            "Start with --no-half (or --no-half-vae when only the VAE fails), "
+            "or turn on the setting that upcasts cross attention to float32."
+        )
+    return (
+        "The checkpoint, a network or an embedding is probably damaged; "
+        "--disable-nan-check turns this check off."
+    )

@@ -21,9 +21,9 @@ def free_bytes(device: torch.device) -> int:
 
 
 def memory_report() -> dict[str, dict[str, Any]]:
-    """``{"ram": {free, used, total}, "cuda": {...}}`` in bytes; a part that is unknown is ``{"error": reason}``.
+    """``{"ram": {free, used, total}, "cuda": {...}}`` in bytes; an unknown part is ``{"error": reason}``.
 
-    ``ram.used`` is the resident memory of this process and ``ram.free`` what of the machine's total it leaves.
+    ``ram.used`` is the resident memory of this process, ``ram.free`` what it leaves of the machine's total.
     """
     return {"ram": _ram_report(), "cuda": _cuda_report()}
 

@@ -7,6 +7,7 @@ the caller multiplies or divides by the scale factor of the model.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -105,9 +106,7 @@ class _Level(nn.Module):
 
     def __init__(self, channels: list[int], resize: tuple[str, nn.Module] | None) -> None:
         super().__init__()
-        self.block = nn.ModuleList(
-            ResnetBlock(before, after) for before, after in zip(channels[:-1], channels[1:], strict=True)
-        )
+        self.block = nn.ModuleList(ResnetBlock(before, after) for before, after in pairwise(channels))
         if resize is not None:
             self.add_module(*resize)
 
@@ -157,7 +156,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latent [B, z, h, w] to pixels [B, 3, 8h, 8w]. ``up`` is numbered from the full size, and run from the end."""
+    """Latent [B, z, h, w] to pixels [B, 3, 8h, 8w].
+
+    ``up`` is numbered from the full size and run from its end.
+    """
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -207,7 +209,10 @@ class AutoencoderKL(nn.Module):
         self.decoder.mid.attn_1.backend = backend
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels [B, 3, H, W] in -1..1, sides divisible by 8, to mean and log-variance, each [B, z, H/8, W/8]."""
+        """Pixels [B, 3, H, W] in -1..1 to mean and log-variance, each [B, z, H/8, W/8].
+
+        H and W are multiples of 8.
+        """
         moments = self.encoder(pixels.to(self.dtype))
         if self.config.use_quant_conv:
             moments = self.quant_conv(moments)

@@ -1,7 +1,7 @@
 """The text encoder of CLIP (Radford et al. 2021, arXiv:2103.00020) in the layout of SD1 and SDXL checkpoints.
 
-State-dict names are those below ``cond_stage_model.transformer.`` (SD1) or ``conditioner.embedders.0.transformer.``
-(SDXL): everything begins with ``text_model.``.
+State-dict names are those below ``cond_stage_model.transformer.`` (SD1) or
+``conditioner.embedders.0.transformer.`` (SDXL): everything begins with ``text_model.``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The text tower of OpenCLIP (Ilharco et al. 2021; Cherti et al. 2022, arXiv:2212.07143) in the layout of SD2 and SDXL.
+"""The text tower of OpenCLIP (Cherti et al. 2022, arXiv:2212.07143) in the layout of SD2 and SDXL.
 
-State-dict names are those below ``cond_stage_model.model.`` (SD2) or ``conditioner.embedders.N.model.`` (SDXL).
+State-dict names are those below ``cond_stage_model.model.`` (SD2) or ``conditioner.embedders.N.model.``
+(SDXL).
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class OpenCLIPTextConfig:
-    """Hyper-parameters; the defaults are those of ViT-bigG-14 (SDXL). SD2's ViT-H-14 has width 1024, 16 heads, 24 layers."""
+    """Hyper-parameters; the defaults are those of ViT-bigG-14 (SDXL).
+
+    SD2's ViT-H-14 has width 1024, 16 heads and 24 layers.
+    """
 
     vocab_size: int = 49408
     width: int = 1280
@@ -127,7 +131,7 @@ class OpenCLIPTextModel(nn.Module):
     def pooled(self, last: Tensor, input_ids: Tensor) -> Tensor:
         """The text vector [B, embed_dim]: the normalised last state [B, T, D] at the end token, projected.
 
-        The end token has the highest id of the vocabulary, so it is found in ``input_ids`` [B, T] as the maximum.
+        The end token has the highest id of the vocabulary: it is the maximum of ``input_ids`` [B, T].
         """
         rows = torch.arange(last.shape[0], device=last.device)
         ends = input_ids.to(last.device).argmax(dim=-1)

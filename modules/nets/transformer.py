@@ -64,7 +64,10 @@ class CrossAttention(nn.Module):
     def forward(
         self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None, **_: Any
     ) -> Tensor:
-        """``x``: [B, N, C], ``context``: [B, T, D], ``mask``: bool, broadcast to [B, H, N, T]. Returns [B, N, C]."""
+        """``x``: [B, N, C], ``context``: [B, T, D], ``mask``: bool, broadcast to [B, H, N, T].
+
+        Returns [B, N, C].
+        """
         source = x if context is None else context
         q, k, v = self._split(self.to_q(x)), self._split(self.to_k(source)), self._split(self.to_v(source))
         if self.upcast and q.dtype != torch.float32:
@@ -79,7 +82,7 @@ class CrossAttention(nn.Module):
 
 
 class BasicTransformerBlock(nn.Module):
-    """Self-attention, cross-attention and feed-forward layer, each normalised before and added to its input."""
+    """Self-attention, cross-attention and feed-forward layer, each pre-normalised and residual."""
 
     def __init__(self, dim: int, n_heads: int, d_head: int, context_dim: int | None = None) -> None:
         super().__init__()
@@ -108,6 +111,7 @@ class SpatialTransformer(nn.Module):
         in_channels: int,
         n_heads: int,
         d_head: int,
+        *,
         depth: int = 1,
         context_dim: int | None = None,
         use_linear: bool = False,

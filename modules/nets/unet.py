@@ -1,7 +1,7 @@
 """The denoising UNet of SD1, SD2, SDXL, its refiner and the distilled SDXL models.
 
-Rombach et al. 2022 (arXiv:2112.10752), Podell et al. 2023 (arXiv:2307.01952). The tree of modules and the names
-are those of the checkpoints (``model.diffusion_model.`` removed): extensions walk ``input_blocks``,
+Rombach et al. 2022 (arXiv:2112.10752), Podell et al. 2023 (arXiv:2307.01952). The tree of modules and the
+names are those of the checkpoints (``model.diffusion_model.`` removed): extensions walk ``input_blocks``,
 ``middle_block`` and ``output_blocks`` by index.
 """
 
@@ -28,7 +28,7 @@ class UNetConfig:
     ``input_blocks``; 0 means no transformer there. ``transformer_depth_output``: the same for every one of
     ``output_blocks``. ``transformer_depth_middle``: 1 or more gives residual, transformer, residual block;
     0 a single residual block (SSD-1B), -1 no middle block (KOALA).
-    Either ``num_head_channels`` (width of a head; SD2, SDXL) or ``num_heads`` (SD1) is used, the former first.
+    ``num_head_channels`` (width of a head; SD2, SDXL) goes before ``num_heads`` (SD1).
     ``adm_in_channels``: width of the vector conditioning ``y``, None without one.
     """
 
@@ -58,7 +58,8 @@ class UNetConfig:
             )
         if len(self.transformer_depth_output) != downs + levels:
             raise ValueError(
-                f"transformer_depth_output has {len(self.transformer_depth_output)} entries, expected {downs + levels}."
+                f"transformer_depth_output has {len(self.transformer_depth_output)} entries, "
+                f"expected {downs + levels}."
             )
 
     def heads(self, channels: int) -> tuple[int, int]:
@@ -136,7 +137,7 @@ class TimestepEmbedSequential(nn.Sequential):
 
 
 class UNetModel(nn.Module):
-    """The UNet as ``time_embed``, ``label_emb``, ``input_blocks``, ``middle_block``, ``output_blocks``, ``out``.
+    """``time_embed``, ``label_emb``, ``input_blocks``, ``middle_block``, ``output_blocks`` and ``out``.
 
     ``label_emb`` is None where the configuration has no ``adm_in_channels``.
     """
@@ -221,7 +222,12 @@ def _transformer(config: UNetConfig, channels: int, depth: int) -> list[nn.Modul
     heads, width = config.heads(channels)
     return [
         SpatialTransformer(
-            channels, heads, width, depth, config.context_dim, use_linear=config.use_linear_in_transformer
+            channels,
+            heads,
+            width,
+            depth=depth,
+            context_dim=config.context_dim,
+            use_linear=config.use_linear_in_transformer,
         )
     ]
 
