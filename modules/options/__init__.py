@@ -1,0 +1,1 @@
+"""What the user may choose: command-line flags, paths, settings. Importing it loads nothing heavy."""
