@@ -164,17 +164,14 @@ class CheckpointCatalogue:
             problems = [problem for result in scanned.values() for problem in result.problems]
             for problem in problems:
                 _log.warning("%s", problem)
-            kept = {
-                root: ScanResult(
-                    self._last[root].files if not result.files and result.problems else result.files
-                )
-                if root in self._last
-                else result
-                for root, result in scanned.items()
-            }
+            kept = {root: self._kept(root, result) for root, result in scanned.items()}
             self._last = kept
             self._problems = tuple(problems)
             self._infos = self._collect([file for result in kept.values() for file in result.files])
+
+    def _kept(self, root: str, result: ScanResult) -> ScanResult:
+        unread = result.problems and not result.files
+        return self._last.get(root, result) if unread else result
 
     @property
     def infos(self) -> tuple[CheckpointInfo, ...]:
