@@ -131,7 +131,7 @@ def _owner_from_proc(port: int) -> str:
 
 
 def _listening_inodes(port: int) -> set[str]:
-    # Field 1 is the local address with the port in hexadecimal, field 3 the state (0A: LISTEN), field 9 the inode.
+    # Fields: 1 the local address with the port in hexadecimal, 3 the state (0A is LISTEN), 9 the inode.
     found = set()
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         try:
