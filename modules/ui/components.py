@@ -1,0 +1,99 @@
+"""Builders of the components of a tab: element id, label, range, and the value that the user stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+HIDDEN = "hidden"
+"""Class of elements that must be in the DOM but not be seen; ``visible=False`` would unmount them."""
+
+QUIET_EVENT: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
+"""Arguments of every event with a Python function: no public endpoint, never queued behind another."""
+
+JS_EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+"""Arguments of every event that runs in the browser alone."""
+
+
+@dataclass
+class TabBuilder:
+    """Makes the components of one tab, in the DOM also when not shown.
+
+    ``tab`` is the id of the tab (``txt2img``), ``stored`` the content of ui-config.json with keys
+    ``<tab>/<label>/<field>``; a stored value replaces the default unless it cannot be shown.
+    """
+
+    gr: Any
+    tab: str
+    stored: Mapping[str, Any] = field(default_factory=dict)
+
+    def id(self, name: str) -> str:
+        """Element id of a component of this tab: ``txt2img_steps``."""
+        return f"{self.tab}_{name}"
+
+    def slider(
+        self, label: str, name: str, minimum: float, maximum: float, step: float, value: float, **extra: Any
+    ) -> Any:
+        """A slider whose range and value may be replaced by stored ones."""
+        low = self._number(label, "minimum", minimum)
+        high = self._number(label, "maximum", maximum)
+        value = min(max(self._number(label, "value", value), low), high)
+        return self.gr.Slider(
+            low, high, value, step=self._number(label, "step", step), **self._common(label, name, extra)
+        )
+
+    def number(self, label: str, name: str, value: float, **extra: Any) -> Any:
+        """A number box without a range."""
+        return self.gr.Number(self._number(label, "value", value), **self._common(label, name, extra))
+
+    def dropdown(self, label: str, name: str, choices: Sequence[str], value: Any, **extra: Any) -> Any:
+        """A list to choose from; a stored value outside the choices is ignored."""
+        choices = list(choices)
+        stored = self._stored(label, "value", value)
+        wanted = stored if isinstance(stored, list) else [stored]
+        if all(item in choices for item in wanted):
+            value = stored
+        elif not isinstance(value, list) and value not in choices:
+            value = choices[0] if choices else None
+        return self.gr.Dropdown(choices, value=value, **self._common(label, name, extra))
+
+    def textbox(self, label: str, name: str, value: str = "", **extra: Any) -> Any:
+        """A text box."""
+        return self.gr.Textbox(str(self._stored(label, "value", value)), **self._common(label, name, extra))
+
+    def checkbox(self, label: str, name: str, value: bool = False, **extra: Any) -> Any:
+        """A check box."""
+        return self.gr.Checkbox(bool(self._stored(label, "value", value)), **self._common(label, name, extra))
+
+    def button(self, text: str, name: str, **extra: Any) -> Any:
+        """An ordinary button."""
+        return self.gr.Button(text, elem_id=self.id(name), **extra)
+
+    def hidden_text(self, name: str) -> Any:
+        """A text box for scripts: in the DOM, never seen."""
+        return self.gr.Textbox("", elem_id=self.id(name), elem_classes=[HIDDEN], show_label=False)
+
+    def hidden_button(self, text: str, name: str) -> Any:
+        """A button that only scripts click."""
+        return self.gr.Button(text, elem_id=self.id(name), elem_classes=[HIDDEN])
+
+    def tool_button(self, text: str, name: str, full_id: bool = False) -> Any:
+        """A small square button with one symbol."""
+        return tool_button(self.gr, text, name if full_id else self.id(name))
+
+    def _common(self, label: str, name: str, extra: dict[str, Any]) -> dict[str, Any]:
+        return {"label": label, "elem_id": self.id(name), "interactive": True, **extra}
+
+    def _stored(self, label: str, field_name: str, default: Any) -> Any:
+        return self.stored.get(f"{self.tab}/{label}/{field_name}", default)
+
+    def _number(self, label: str, field_name: str, default: float) -> float:
+        value = self._stored(label, field_name, default)
+        usable = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return value if usable else default
+
+
+def tool_button(gr: Any, text: str, elem_id: str) -> Any:
+    """A small square button with one symbol; style.css draws the known ones as icons."""
+    return gr.Button(text, elem_id=elem_id, elem_classes=["tool"], size="sm", min_width=0, scale=0)
