@@ -105,7 +105,7 @@ def _logical_lines(text: str) -> list[str]:
 
 
 def _parse(line: str, facts: Mapping[str, str]) -> list[Requirement]:
-    match = _REQUIREMENT.match(line.split(" --")[0].strip())
+    match = _REQUIREMENT.match(line.partition(" --")[0].strip())
     if match is None or "://" in line.partition("@")[0]:
         return [Requirement(line, (), line, checkable=False)]
     applies = _applies(match["marker"], facts) if match["marker"] else True

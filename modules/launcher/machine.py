@@ -1,0 +1,124 @@
+"""What this machine has to compute with, without importing torch. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from modules.launcher.processes import run_program
+from modules.launcher.requirements import release
+
+_QUERY = "--query-gpu=name,driver_version,compute_cap,memory.total"
+_ASK_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """An NVIDIA GPU. ``driver`` and ``compute`` (compute capability) are () when unknown; memory in MiB."""
+
+    name: str
+    driver: tuple[int, ...] = ()
+    compute: tuple[int, ...] = ()
+    memory: int = 0
+
+    def __str__(self) -> str:
+        parts = [self.name]
+        if self.memory:
+            parts.append(f"{self.memory / 1024:.0f} GiB")
+        if self.driver:
+            parts.append("driver " + ".".join(map(str, self.driver)))
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """System, processor architecture and GPUs; ``other_gpu`` names one that is not from NVIDIA."""
+
+    system: str
+    architecture: str
+    python: str
+    gpus: tuple[Gpu, ...] = ()
+    other_gpu: str = ""
+
+    @property
+    def has_nvidia(self) -> bool:
+        return bool(self.gpus)
+
+    def describe(self) -> str:
+        """One line for the summary."""
+        if self.gpus:
+            return "; ".join(map(str, self.gpus))
+        return self.other_gpu or "none found"
+
+
+def look_at_machine(proc: Path = Path("/proc"), sys_dir: Path = Path("/sys")) -> Machine:
+    """Ask the system what it has. Takes a fraction of a second; bounded."""
+    gpus = _ask_nvidia_smi() or _read_driver_files(proc)
+    return Machine(
+        system=platform.system(),
+        architecture=platform.machine(),
+        python=platform.python_version(),
+        gpus=gpus,
+        other_gpu="" if gpus else _other_gpu(sys_dir),
+    )
+
+
+def driver_version(proc: Path = Path("/proc")) -> str:
+    """The version of the loaded NVIDIA driver on Linux, or an empty text. Reads one small file."""
+    try:
+        text = (proc / "driver" / "nvidia" / "version").read_text()
+    except OSError:
+        return ""
+    match = re.search(r"\b(\d{3,}\.\d+(?:\.\d+)?)\b", text)
+    return match[1] if match else "unknown"
+
+
+def _ask_nvidia_smi() -> tuple[Gpu, ...]:
+    places = [shutil.which("nvidia-smi"), "/usr/lib/wsl/lib/nvidia-smi"]
+    if os.name == "nt":
+        places.append(str(Path(os.environ.get("SystemRoot", r"C:\Windows")) / "System32" / "nvidia-smi.exe"))
+    for place in places:
+        if place and Path(place).is_file():
+            answer = run_program([place, _QUERY, "--format=csv,noheader,nounits"], limit=_ASK_SECONDS)
+            return _parse_nvidia_smi(answer.output) if answer.ok else ()
+    return ()
+
+
+def _parse_nvidia_smi(text: str) -> tuple[Gpu, ...]:
+    gpus = []
+    for line in text.splitlines():
+        fields = [field.strip() for field in line.split(",")]
+        if len(fields) == 4 and fields[0]:
+            memory = int(fields[3]) if fields[3].isdigit() else 0
+            gpus.append(Gpu(fields[0], release(fields[1]), release(fields[2]), memory))
+    return tuple(gpus)
+
+
+def _read_driver_files(proc: Path) -> tuple[Gpu, ...]:
+    # Containers often lack nvidia-smi but see the driver.
+    gpus = []
+    for file in sorted((proc / "driver" / "nvidia" / "gpus").glob("*/information")):
+        try:
+            match = re.search(r"^Model:\s*(.+)$", file.read_text(), re.MULTILINE)
+        except OSError:
+            continue
+        gpus.append(Gpu(match[1].strip() if match else "NVIDIA GPU", release(driver_version(proc))))
+    return tuple(gpus)
+
+
+def _other_gpu(sys_dir: Path) -> str:
+    if sys.platform == "darwin":
+        return "Apple GPU" if platform.machine() == "arm64" else ""
+    names = {"0x1002": "AMD GPU", "0x8086": "Intel GPU"}
+    found = set()
+    for file in sorted((sys_dir / "class" / "drm").glob("card*/device/vendor")):
+        try:
+            found.add(names.get(file.read_text().strip(), ""))
+        except OSError:
+            continue
+    return " and ".join(sorted(found - {""}))
