@@ -95,6 +95,14 @@ class HashStore:
         size, mtime_ns, digest = self._known.get((stamp.path, kind), (-1, -1, ""))
         return digest if (size, mtime_ns) == (stamp.size, stamp.mtime_ns) else None
 
+    def remember(self, stamp: FileStamp, kind: str, digest: str) -> None:
+        """Keep what was found out about a file, until the file changes."""
+        with self._lock:
+            self._known[stamp.path, kind] = (stamp.size, stamp.mtime_ns, digest)
+            self.generation += 1
+        if self._database is not None:
+            self._database.store(stamp, kind, digest)
+
     def request(
         self, path: str | os.PathLike[str], kind: str = SHA256, done: Callable[[str], None] | None = None
     ) -> None:
@@ -144,15 +152,8 @@ class HashStore:
             stamp, digest = _hash_stable_file(path, kind, lambda: False)
         except OSError as error:
             raise ModelFileError(f"{path} cannot be read for its hash: {error.strerror or error}.") from error
-        self._remember(stamp, kind, digest)
+        self.remember(stamp, kind, digest)
         return digest
-
-    def _remember(self, stamp: FileStamp, kind: str, digest: str) -> None:
-        with self._lock:
-            self._known[stamp.path, kind] = (stamp.size, stamp.mtime_ns, digest)
-            self.generation += 1
-        if self._database is not None:
-            self._database.store(stamp, kind, digest)
 
     def _work(self) -> None:
         while (key := self._requests.get()) is not None and not self._closed:
@@ -162,7 +163,7 @@ class HashStore:
                 digest = self.peek(path, kind)
                 if digest is None:
                     stamp, digest = _hash_stable_file(path, kind, lambda: self._closed)
-                    self._remember(stamp, kind, digest)
+                    self.remember(stamp, kind, digest)
             except (OSError, ModelFileError, _Stopped) as error:
                 _log.warning("No hash for %s: %s", path, error)
             with self._lock:
