@@ -190,10 +190,9 @@ class _Builder:
         full = len(self.tokens) == CHUNK_TOKENS
         if token == self.tokenizer.comma_token:
             self.after_comma = len(self.tokens) + 1
-        elif full and self.after_comma is not None:
-            if len(self.tokens) - self.after_comma < self.backtrack:
-                self._carry_over(self.after_comma)
-                return
+        elif full and self.after_comma is not None and len(self.tokens) - self.after_comma < self.backtrack:
+            self._carry_over(self.after_comma)
+            return
         if full:
             self.close_chunk()
 

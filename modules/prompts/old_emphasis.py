@@ -19,7 +19,11 @@ from modules.prompts.tokenizer import ClipTokenizer
 
 
 def chunk_old_emphasis(
-    text: str, tokenizer: ClipTokenizer, *, emphasis: str = "Original", matcher: EmbeddingMatcher | None = None
+    text: str,
+    tokenizer: ClipTokenizer,
+    *,
+    emphasis: str = "Original",
+    matcher: EmbeddingMatcher | None = None,
 ) -> ChunkedText:
     """One chunk whose weights follow the brackets among the tokens.
 

@@ -191,10 +191,9 @@ def _special_characters(text: str) -> Iterator[tuple[int, str]]:
         position = match.start()
         if position == escaped:
             continue
-        if match.group() == "\\":
-            if position + 1 < len(text) and text[position + 1] != "\n":
-                escaped = position + 1
-                continue
+        if match.group() == "\\" and position + 1 < len(text) and text[position + 1] != "\n":
+            escaped = position + 1
+            continue
         yield position, match.group()
 
 

@@ -99,7 +99,7 @@ class StyleDatabase:
     def default_path(self) -> Path | None:
         """The file that a new style goes into: the first one named without a wildcard."""
         plain = [path for path in self.paths if not set("*?") & set(path.name)]
-        return plain[0] if plain else (self.all_styles_files or [None])[0]
+        return next(iter(plain or self.all_styles_files), None)
 
     def reload(self) -> None:
         """Read all files again. A file that cannot be read is named in ``problems``."""

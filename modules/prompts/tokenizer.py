@@ -99,7 +99,7 @@ def split_words(text: str) -> Iterator[str]:
         yield from _ASCII_WORD.findall(text)
         return
     for kind, run in groupby(_contractions_first(text), key=lambda item: item[0]):
-        if kind == "word" or kind == "N":
+        if kind in {"word", "N"}:
             for _, piece in run:
                 yield piece
         elif kind != "blank":
