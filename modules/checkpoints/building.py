@@ -52,7 +52,7 @@ class Placement:
 
         Raises ``ModelFileError`` naming what is missing or has another shape.
         """
-        optional = getattr(module, "optional_keys", frozenset())
+        optional: frozenset[str] = getattr(module, "optional_keys", frozenset())
         wanted = module.state_dict()
         missing = [name for name in wanted if name not in names and name not in optional]
         if missing:

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 import torch
 
 from modules.checkpoints.catalogue import CheckpointCatalogue, CheckpointInfo
-from modules.checkpoints.loading import prepare
+from modules.checkpoints.hashes import FileStamp
+from modules.checkpoints.loading import LoadPlan, prepare
 from modules.checkpoints.model import DiffusionModel
 from modules.devices.policy import DevicePolicy
 from modules.errors import EaselError, NotFound
@@ -57,7 +59,7 @@ class ModelStore:
         self._models: OrderedDict[_Key, DiffusionModel] = OrderedDict()
         self._loading = threading.RLock()
         self._preload: threading.Thread | None = None
-        self._last_error: EaselError | None = None
+        self._last_error: str | None = None
         self._is_loading = False
 
     @property
@@ -72,8 +74,8 @@ class ModelStore:
         return self._is_loading
 
     @property
-    def last_error(self) -> EaselError | None:
-        """Why the last load failed; None after one that succeeded."""
+    def last_error(self) -> str | None:
+        """Why the last load failed, as a sentence; None after one that succeeded."""
         return self._last_error
 
     def use(
@@ -85,13 +87,17 @@ class ModelStore:
         Raises ``NotFound``, ``ModelFileError`` or ``OutOfMemoryError``; the model in use stays in each case.
         """
         with self._loading:
-            info = self.resolve(identifier)
-            vae = os.fspath(vae_file) if vae_file is not None else self._choose_vae(info)
-            key = _Key(info.filename, info.stamp.size, info.stamp.mtime_ns, vae)
-            model = self._models.get(key)
-            if model is not None:
-                self._models.move_to_end(key)
-                return model
+            for attempt in range(2):
+                info = self.resolve(identifier)
+                vae = os.fspath(vae_file) if vae_file is not None else self._choose_vae(info)
+                key = _Key(info.filename, info.stamp.size, info.stamp.mtime_ns, vae)
+                model = self._models.get(key)
+                if model is not None:
+                    self._models.move_to_end(key)
+                    return model
+                if attempt == 0 and _has_changed(info):
+                    # Seen before it was replaced: its hash would be that of another file.
+                    self.catalogue.refresh()
             return self._load(info, key, vae)
 
     def resolve(self, identifier: str | None) -> CheckpointInfo:
@@ -102,8 +108,8 @@ class ModelStore:
         if not infos:
             folders = " or ".join(self.catalogue.dirs) or "the folder models/Stable-diffusion"
             raise NotFound(
-                f"There is no checkpoint. Put a .safetensors file of SD 1.x, SD 2.x or SDXL into {folders}, or "
-                "name one with --ckpt, and refresh the list of checkpoints."
+                f"There is no checkpoint. Put a .safetensors file of SD 1.x, SD 2.x or SDXL into {folders}, "
+                "or name one with --ckpt, and refresh the list of checkpoints."
             )
         if not identifier:
             current = self.current
@@ -114,8 +120,8 @@ class ModelStore:
             found = self.catalogue.find(identifier)
         if found is None:
             raise NotFound(
-                f"There is no checkpoint {identifier!r} among the {len(infos)} that are known. Refresh the list "
-                "of checkpoints, or choose one of it."
+                f"There is no checkpoint {identifier!r} among the {len(infos)} that are known. Refresh the "
+                "list of checkpoints, or choose one of it."
             )
         return found
 
@@ -153,14 +159,9 @@ class ModelStore:
         self._is_loading = True
         try:
             with prepare(info, self.policy, vae_file=vae) as plan:
-                dropped = self._make_room()
-                try:
-                    model = plan.execute()
-                except BaseException:
-                    self._restore(dropped)
-                    raise
+                model = self._execute(plan)
         except EaselError as error:
-            self._last_error = error
+            self._last_error = str(error)
             raise
         finally:
             self._is_loading = False
@@ -170,6 +171,18 @@ class ModelStore:
         _log.info("Loaded %s (%s) in %.1f s.", info.title, info_text, time.perf_counter() - start)
         self.catalogue.hashes.request(info.filename)
         return model
+
+    def _execute(self, plan: LoadPlan) -> DiffusionModel:
+        dropped = self._make_room()
+        try:
+            return plan.execute()
+        except BaseException as error:
+            # The frames of the failed attempt still hold its tensors, and the old model needs the room.
+            _release_frames(error)
+            failure = error
+        self._collect()
+        self._restore(dropped)
+        raise failure
 
     def _make_room(self) -> list[tuple[CheckpointInfo, _Key]]:
         """Drop the oldest models until one more is within the limit, and say which went."""
@@ -196,3 +209,17 @@ class ModelStore:
         gc.collect()
         if torch.cuda.is_available() and torch.cuda.is_initialized():
             torch.cuda.empty_cache()
+
+
+def _has_changed(info: CheckpointInfo) -> bool:
+    try:
+        return FileStamp.of(info.filename) != info.stamp
+    except OSError:
+        return False
+
+
+def _release_frames(error: BaseException | None) -> None:
+    """Empty the local variables of the calls that ``error`` and its causes came through."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
