@@ -16,7 +16,7 @@ import torch
 
 from modules.checkpoints.catalogue import CheckpointCatalogue, CheckpointInfo
 from modules.checkpoints.hashes import FileStamp
-from modules.checkpoints.loading import LoadPlan, prepare
+from modules.checkpoints.loading import prepare
 from modules.checkpoints.model import DiffusionModel
 from modules.devices.policy import DevicePolicy
 from modules.errors import EaselError, NotFound
@@ -156,33 +156,32 @@ class ModelStore:
 
     def _load(self, info: CheckpointInfo, key: _Key, vae: str | None) -> DiffusionModel:
         start = time.perf_counter()
+        dropped: list[tuple[CheckpointInfo, _Key]] = []
         self._is_loading = True
         try:
-            with prepare(info, self.policy, vae_file=vae) as plan:
-                model = self._execute(plan)
-        except EaselError as error:
-            self._last_error = str(error)
+            model = self._read(info, vae, dropped)
+        except BaseException as error:
+            self._last_error = str(error) or type(error).__name__
+            # The frames of the failed attempt still hold its tensors, and the old model needs the room.
+            _release_frames(error)
+            self._collect()
+            self._restore(dropped)
             raise
         finally:
             self._is_loading = False
         self._last_error = None
         self._models[key] = model
-        info_text = f"{model.spec.label}, {model.spec.prediction}-prediction"
-        _log.info("Loaded %s (%s) in %.1f s.", info.title, info_text, time.perf_counter() - start)
+        kind = f"{model.spec.label}, {model.spec.prediction}-prediction"
+        _log.info("Loaded %s (%s) in %.1f s.", info.title, kind, time.perf_counter() - start)
         self.catalogue.hashes.request(info.filename)
         return model
 
-    def _execute(self, plan: LoadPlan) -> DiffusionModel:
-        dropped = self._make_room()
-        try:
+    def _read(
+        self, info: CheckpointInfo, vae: str | None, dropped: list[tuple[CheckpointInfo, _Key]]
+    ) -> DiffusionModel:
+        with prepare(info, self.policy, vae_file=vae) as plan:
+            dropped += self._make_room()
             return plan.execute()
-        except BaseException as error:
-            # The frames of the failed attempt still hold its tensors, and the old model needs the room.
-            _release_frames(error)
-            failure = error
-        self._collect()
-        self._restore(dropped)
-        raise failure
 
     def _make_room(self) -> list[tuple[CheckpointInfo, _Key]]:
         """Drop the oldest models until one more is within the limit, and say which went."""
