@@ -18,6 +18,7 @@ from torch import Tensor
 from modules.errors import EaselError
 from modules.sampling.noise import noise_stream
 
+_DIGITS = 6
 _TORCHSDE_FILE = "torchsde._brownian.brownian_interval"
 
 
@@ -75,7 +76,7 @@ class BrownianNoise:
                 dtype=self._dtype,
                 device=self._device,
                 entropy=seed,
-                tol=1e-6,
+                tol=10.0**-_DIGITS,
                 pool_size=24,
                 halfway_tree=True,
             )
@@ -89,6 +90,9 @@ class BrownianNoise:
         start, end = float(sigma), float(sigma_next)
         sign = 1 if start < end else -1
         low, high = min(start, end), max(start, end)
-        increments = [tree(low, high) for tree in self._trees]
+        # The trees round their ends; a query a hair outside is one at the end.
+        floor, ceiling = (round(bound, _DIGITS) for bound in self._range)
+        query = max(low, floor), min(high, ceiling)
+        increments = [tree(*query) for tree in self._trees]
         path = increments[0] if len(increments) == 1 else torch.stack(increments)
         return path * (sign / (high - low) ** 0.5)

@@ -9,39 +9,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from modules.checkpoints.conditioning import Conditioning
 from modules.sampling.monitor import Monitor
 from modules.sampling.parameterization import Denoiser
-
-
-class Rows(Protocol):
-    """Conditioning of N rows (``modules.checkpoints.conditioning.Conditioning``), a frozen dataclass.
-
-    crossattn [N, T, D]; vector [N, adm] or None; concat [N, C, h, w] or None.
-    """
-
-    @property
-    def crossattn(self) -> Tensor:
-        """Token embeddings."""
-
-    @property
-    def vector(self) -> Tensor | None:
-        """Pooled embeddings and sizes."""
-
-    @property
-    def concat(self) -> Tensor | None:
-        """Extra input channels."""
 
 
 class Composed(Protocol):
     """Rows of all prompts of a batch, and per image the (row, weight) pairs that make it up."""
 
     @property
-    def rows(self) -> Any:
+    def rows(self) -> Conditioning:
         """Conditioning rows, those of the first image first."""
 
     @property
@@ -52,7 +34,7 @@ class Composed(Protocol):
 class UncondSchedule(Protocol):
     """Negative prompts over the run."""
 
-    def at(self, step: int) -> Any:
+    def at(self, step: int) -> Conditioning:
         """Conditioning rows, one an image, at model call ``step``."""
 
 
@@ -61,35 +43,6 @@ class CondSchedule(Protocol):
 
     def at(self, step: int) -> Composed:
         """Composed conditioning at model call ``step``."""
-
-
-R = TypeVar("R", bound=Any)
-
-
-def _combine(first: Tensor | None, second: Tensor | None) -> Tensor | None:
-    return torch.cat([first, second]) if first is not None and second is not None else None
-
-
-def concatenate(first: R, second: R) -> R:
-    """The rows of ``first``, then those of ``second``; token lengths must agree."""
-    return dataclasses.replace(
-        first,
-        crossattn=torch.cat([first.crossattn, second.crossattn]),
-        vector=_combine(first.vector, second.vector),
-        concat=_combine(first.concat, second.concat),
-    )
-
-
-def take_rows(rows: R, start: int, stop: int) -> R:
-    """Rows ``start`` to ``stop``."""
-    if start == 0 and stop >= len(rows.crossattn):
-        return rows
-    return dataclasses.replace(
-        rows,
-        crossattn=rows.crossattn[start:stop],
-        vector=None if rows.vector is None else rows.vector[start:stop],
-        concat=None if rows.concat is None else rows.concat[start:stop],
-    )
 
 
 @dataclass(frozen=True)
@@ -116,8 +69,8 @@ class ModelInput:
     x: Tensor
     sigma: Tensor
     image_conditioning: Tensor | None
-    cond: Any
-    uncond: Any
+    cond: Conditioning
+    uncond: Conditioning
     step: int
     steps: int
     denoiser: GuidedDenoiser
@@ -252,6 +205,7 @@ class GuidedDenoiser:
         skip = recorded_skip or self._needs_no_uncond(composed)
         out = self._outputs(given, composed, skip)
         for after in self.hooks.after_model:
+            out = out.clone() if out.is_inference() else out  # a hook may write into it
             seen = ModelOutput(out, self.sampling_step, self.sampling_steps, self)
             after(seen)
             out = seen.x
@@ -318,7 +272,7 @@ class GuidedDenoiser:
             and all(abs(sum(weight for _, weight in part) - 1) < 1e-9 for part in composed.parts)
         )
 
-    def _pad(self, cond: Any, uncond: Any) -> tuple[Any, Any]:
+    def _pad(self, cond: Conditioning, uncond: Conditioning) -> tuple[Conditioning, Conditioning]:
         """Make token lengths equal, where a setting says so."""
         self.padded = self.padded_v0 = False
         missing = cond.crossattn.shape[1] - uncond.crossattn.shape[1]
@@ -350,12 +304,12 @@ class GuidedDenoiser:
             return torch.cat([out] + [out[part[0][0] : part[0][0] + 1] for part in composed.parts])
         if cond.crossattn.shape[1] == uncond.crossattn.shape[1]:
             size = count + images if batched else images
-            return self._run(given, concatenate(cond, uncond), 0, size)
+            return self._run(given, Conditioning.cat([cond, uncond]), 0, size)
         size = images * 2 if batched else images
         first = self._run(given, cond, 0, size)
         return torch.cat([first, self._run(given, uncond, count, len(uncond.crossattn))])
 
-    def _run(self, given: ModelInput, rows: Any, offset: int, size: int) -> Tensor:
+    def _run(self, given: ModelInput, rows: Conditioning, offset: int, size: int) -> Tensor:
         """The network over ``rows``, ``size`` at a time; row 0 belongs to input row ``offset``."""
         total = len(rows.crossattn)
         outputs = []
@@ -363,9 +317,9 @@ class GuidedDenoiser:
             stop = min(start + size, total)
             self.monitor.check()
             chosen = slice(offset + start, offset + stop)
-            cond = take_rows(rows, start, stop)
+            cond = rows[start:stop]
             if given.image_conditioning is not None:
-                cond = dataclasses.replace(cond, concat=given.image_conditioning[chosen])
+                cond = cond.with_concat(given.image_conditioning[chosen])
             outputs.append(self.denoiser(given.x[chosen], given.sigma[chosen], cond))
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
@@ -399,7 +353,7 @@ class GuidedDenoiser:
         self.monitor.latent(preview)
 
 
-def _lengthened(rows: Any, empty: Tensor, times: int) -> Any:
+def _lengthened(rows: Conditioning, empty: Tensor, times: int) -> Conditioning:
     """``rows`` with ``times`` chunks of the empty prompt's embedding [1, 77, D] appended."""
     chunks = empty.to(rows.crossattn).expand(len(rows.crossattn), -1, -1).repeat(1, times, 1)
     return dataclasses.replace(rows, crossattn=torch.cat([rows.crossattn, chunks], dim=1))

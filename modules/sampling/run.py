@@ -256,7 +256,9 @@ def sample_img2img(
     if plan.sampler.uses_timesteps:
         return _img2img_timesteps(run, init_latent, first, steps, t_enc)
     sigmas = run_sigmas(plan, run.schedule, steps, run.extra)
-    part = sigmas[max(steps - t_enc - 1, 0) :] if steps else sigmas[-1:]
+    # A schedule can have fewer levels than asked for; one step down to the last always remains.
+    begin = max(min(steps - t_enc - 1, len(sigmas) - 2), 0)
+    part = sigmas[begin:] if steps else sigmas[-1:]
     x = init_latent + first * float(part[0])
     x = _with_extra_noise(run, init_latent, first, x, 1.0)
     return run.finish(lambda x: run.levels_walk(x, sigmas, part, True), x, t_enc + 1, sigmas)
@@ -269,7 +271,8 @@ def _img2img_timesteps(run: _Run, init: Tensor, noise: Tensor, steps: int, t_enc
     start = float(run.schedule.alphas_cumprod[timesteps[t_enc]])
     x = init * math.sqrt(start) + noise * math.sqrt(1 - start)
     x = _with_extra_noise(run, init, noise, x, math.sqrt(start))
-    part = timesteps[:t_enc]
+    # One timestep alone would take no step and leave all the noise: then walk down from its level.
+    part = timesteps[: 2 if t_enc == 1 else t_enc]
     return run.finish(lambda x: run.timesteps_walk(x, part, True), x, t_enc + 1, timesteps)
 
 
