@@ -1,0 +1,1 @@
+"""From a request to pictures: txt2img, img2img, hires fix, refiner, masks, infotext."""
