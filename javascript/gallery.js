@@ -2,8 +2,9 @@
 "use strict";
 
 function gallery_container_buttons(gallery_container) {
-    const root = gradioApp().querySelector(`#${gallery_container}`);
-    return root ? Array.from(root.querySelectorAll(".thumbnails .thumbnail-item, .grid-container .thumbnail-item")) : [];
+    const root = gradioApp().getElementById(gallery_container);
+    const strip = root?.querySelector(".thumbnails") || root?.querySelector(".grid-container");
+    return strip ? Array.from(strip.querySelectorAll(".thumbnail-item")) : [];
 }
 
 function visible_gallery_id() {

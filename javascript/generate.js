@@ -32,7 +32,7 @@ function showSubmitInterruptingPlaceholder(tabname) {
 }
 
 function showRestoreProgressButton(tabname, show) {
-    submitButton(tabname, "restore_progress")?.classList.toggle("hidden", !show);
+    submitButton(tabname, "restore_progress")?.classList.toggle("easel-hidden", !show);
 }
 
 /** Id of the task this page waits for, an empty text when there is none. */

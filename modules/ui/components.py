@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-HIDDEN = "hidden"
-"""Class of elements that must be in the DOM but not be seen; ``visible=False`` would unmount them."""
+HIDDEN = "easel-hidden"
+"""Class of elements that must be in the DOM but not be seen.
+
+``visible=False`` would unmount them, and Gradio removes a class called ``hidden``."""
 
 QUIET_EVENT: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
 """Arguments of every event with a Python function: no public endpoint, never queued behind another."""
@@ -33,9 +35,10 @@ class TabBuilder:
         return f"{self.tab}_{name}"
 
     def slider(
-        self, label: str, name: str, minimum: float, maximum: float, step: float, value: float, **extra: Any
+        self, label: str, name: str, span: tuple[float, float, float], value: float, **extra: Any
     ) -> Any:
-        """A slider whose range and value may be replaced by stored ones."""
+        """A slider over ``span`` = (minimum, maximum, step); stored values may replace range and value."""
+        minimum, maximum, step = span
         low = self._number(label, "minimum", minimum)
         high = self._number(label, "maximum", maximum)
         value = min(max(self._number(label, "value", value), low), high)

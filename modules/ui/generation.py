@@ -67,7 +67,7 @@ class Generation:
             handle = start()
             if handle is None:
                 return [*self._unchanged(), notice_html(FORGOTTEN)]
-            return show_result(self.services.wait(handle))
+            return show_result(self.gr, self.services.wait(handle))
         except Exception as error:
             return [*self._unchanged(), error_html(error)]
 
@@ -99,9 +99,9 @@ def connect_generation(
     outputs = panel.outputs()
     long: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "multiple", **QUIET_EVENT}
     finished: dict[str, Any] = {"fn": None, "js": f"() => {{ finishSubmit({ui.tab!r}); }}", **JS_EVENT}
-    top.generate.click(
-        actions.generate, [task_id, *inputs.values()], outputs, js="submit", **long
-    ).then(**finished)
+    top.generate.click(actions.generate, [task_id, *inputs.values()], outputs, js="submit", **long).then(
+        **finished
+    )
     restore_js = f"restoreProgress{ui.tab[:1].upper()}{ui.tab[1:]}"
     top.restore.click(actions.restore, [task_id], outputs, js=restore_js, **long).then(**finished)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -42,31 +41,30 @@ class PageApp:
 
     def __init__(self, gradio_app: Any) -> None:
         self.gradio_app = gradio_app
-        self._lock = asyncio.Lock()
-        self._running: AsyncExitStack | None = None
+        self._life: asyncio.Task[None] | None = None
+        self._ready: asyncio.Event | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, after the start."""
-        if self._running is None:
-            await self._start()
+        if self._ready is None or self._life is None:
+            self._ready = asyncio.Event()
+            self._life = asyncio.create_task(self._live(self._ready), name="page")
+        await self._ready.wait()
+        if self._life.done():
+            self._life.result()
         await self.gradio_app(scope, receive, send)
 
-    async def _start(self) -> None:
-        async with self._lock:
-            if self._running is not None:
-                return
-            stack = AsyncExitStack()
-            await stack.enter_async_context(self.gradio_app.router.lifespan_context(self.gradio_app))
-            blocks = self.gradio_app.get_blocks()
-            blocks.run_startup_events()
-            await blocks.run_extra_startup_events()
-            self._running = stack
-
-    async def stop(self) -> None:
-        """Stop Gradio's background tasks and remove its temporary files."""
-        if self._running is not None:
-            running, self._running = self._running, None
-            await running.aclose()
+    async def _live(self, ready: asyncio.Event) -> None:
+        """From the start of Gradio's background tasks until the server's loop cancels this one."""
+        try:
+            async with self.gradio_app.router.lifespan_context(self.gradio_app):
+                blocks = self.gradio_app.get_blocks()
+                blocks.run_startup_events()
+                await blocks.run_extra_startup_events()
+                ready.set()
+                await asyncio.Event().wait()
+        finally:
+            ready.set()
 
 
 class HeadMiddleware:
@@ -141,11 +139,15 @@ def mount_page(
     served in place, without a copy. Replaces the page of ``mount_waiting_page``.
     """
     assets = assets or PageAssets.of()
-    gradio_app = _gradio_app(app, page, path, auth, allowed_paths, root_path)
+    folders = [str(Path(folder).resolve()) for folder in allowed_paths]
+    gradio_app = _gradio_app(
+        app, page, path=path, auth=_credentials(auth), allowed_paths=folders, root_path=root_path
+    )
     # The end of the list is the innermost place: Gradio's compression comes after us.
     gradio_app.user_middleware.append(Middleware(HeadMiddleware, tags=assets.head_html))
     prefix = path.rstrip("/")
-    routes = [route for route in app.router.routes if not isinstance(route, LastMount) or route.path != prefix]
+    earlier = app.router.routes
+    routes = [route for route in earlier if not isinstance(route, LastMount) or route.path != prefix]
     files: ASGIApp = assets
     routes.append(Mount(f"{prefix}/{assets.prefix}", app=files))
     routes.append(LastMount(prefix, app=PageApp(gradio_app)))
@@ -153,28 +155,21 @@ def mount_page(
     return app
 
 
-def _gradio_app(
-    app: FastAPI,
-    page: Any,
-    path: str,
-    auth: Any,
-    allowed_paths: Sequence[Path],
-    root_path: str | None,
-) -> Any:
+def _credentials(auth: Credentials | Callable[[str, str], bool] | None) -> Any:
+    return auth if auth is None or callable(auth) else [tuple(pair) for pair in auth]
+
+
+def _gradio_app(app: FastAPI, page: Any, *, allowed_paths: list[str], **options: Any) -> Any:
     """Gradio's application for the page, not yet mounted: a stand-in takes its mount and start-up hook."""
     gr = load_gradio()
-    folders = [str(Path(folder).resolve()) for folder in allowed_paths]
-    if folders:
-        gr.set_static_paths(folders)
+    if allowed_paths:
+        gr.set_static_paths(allowed_paths)
     stand_in = FastAPI()
     stand_in.user_middleware = app.user_middleware
     gr.mount_gradio_app(
         stand_in,
         page,
-        path=path,
-        auth=auth if auth is None or callable(auth) else list(auth),
-        allowed_paths=folders,
-        root_path=root_path,
+        allowed_paths=allowed_paths,
         footer_links=[],
         run_history=False,
         ssr_mode=False,
@@ -183,6 +178,7 @@ def _gradio_app(
         mcp_server=False,
         show_error=True,
         theme=create_theme(),
+        **options,
     )
     return stand_in.router.routes[-1].app  # type: ignore[attr-defined]
 

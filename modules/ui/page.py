@@ -8,9 +8,8 @@ from typing import Any
 
 from modules.ui.components import HIDDEN, JS_EVENT, QUIET_EVENT
 from modules.ui.gradio_setup import load_gradio
-from modules.ui.quicksettings import QuickSettings, checkpoint_updates, create_quicksettings
+from modules.ui.quicksettings import checkpoint_updates, create_quicksettings
 from modules.ui.services import PageServices
-from modules.ui.toprow import TopRow
 from modules.ui.txt2img import create_txt2img
 
 HINT = "Ctrl+Enter: generate · Esc: interrupt · Alt+Enter: skip"
@@ -25,15 +24,16 @@ def create_page(services: PageServices, *, title: str = "Easel") -> Any:
             top = create_txt2img(gr, services)
         settings = gr.Textbox("", elem_id="settings_json", elem_classes=[HIDDEN], show_label=False)
         gr.HTML(_footer(services.version), elem_id="footer")
-        _connect_load(gr, page, services, quick, top, settings)
+        _connect_load(gr, page, services, [quick.checkpoint, quick.notice, top.styles, settings])
     page.queue(default_concurrency_limit=None, api_open=False)
     return page
 
 
-def _connect_load(
-    gr: Any, page: Any, services: PageServices, quick: QuickSettings, top: TopRow, settings: Any
-) -> None:
-    """The page is built once; lists that change since are read again when a browser opens it."""
+def _connect_load(gr: Any, page: Any, services: PageServices, outputs: list[Any]) -> None:
+    """The page is built once; lists that change since are read again when a browser opens it.
+
+    ``outputs``: checkpoint, notice, styles, settings.
+    """
 
     def refresh() -> list[Any]:
         return [
@@ -42,10 +42,9 @@ def _connect_load(
             json.dumps(dict(services.browser_settings()), default=str),
         ]
 
-    outputs = [quick.checkpoint, quick.notice, top.styles, settings]
     page.load(fn=None, js="() => { uiMounted(); }", **JS_EVENT)
     page.load(refresh, None, outputs, queue=False, show_progress="hidden", **QUIET_EVENT).then(
-        fn=None, inputs=[settings], js="(text) => { receiveSettings(text); }", **JS_EVENT
+        fn=None, inputs=outputs[-1:], js="(text) => { receiveSettings(text); }", **JS_EVENT
     )
 
 

@@ -10,6 +10,8 @@ from modules.ui.components import HIDDEN, JS_EVENT, QUIET_EVENT, tool_button
 from modules.ui.messages import checkpoint_notice_html, error_html
 from modules.ui.services import CheckpointList, PageServices
 
+REFRESH = "\N{ANTICLOCKWISE DOWNWARDS AND UPWARDS OPEN CIRCLE ARROWS}"
+
 
 @dataclass(frozen=True)
 class QuickSettings:
@@ -32,7 +34,7 @@ def create_quicksettings(gr: Any, services: PageServices) -> QuickSettings:
             scale=0,
             min_width=340,
         )
-        refresh = tool_button(gr, "\N{ANTICLOCKWISE DOWNWARDS AND UPWARDS OPEN CIRCLE ARROWS}", "refresh_sd_model_checkpoint")
+        refresh = tool_button(gr, REFRESH, "refresh_sd_model_checkpoint")
         theme = tool_button(gr, "\N{CIRCLE WITH RIGHT HALF BLACK}", "easel_theme_toggle")
     notice = gr.HTML(checkpoint_notice_html(now), elem_id="quicksettings_log", elem_classes=["html-log"])
     change = gr.Button("Change checkpoint", elem_id="change_checkpoint", elem_classes=[HIDDEN])

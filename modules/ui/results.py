@@ -29,27 +29,29 @@ class ResultsPanel:
 def create_results(ui: TabBuilder) -> ResultsPanel:
     """Build the panel and the event that follows the selection in the gallery."""
     gr = ui.gr
-    with gr.Column(elem_id=ui.id("results"), elem_classes=["results"], scale=1, min_width=320):
-        with gr.Column(elem_id=ui.id("results_panel"), elem_classes=["results-panel"]):
-            with gr.Group(elem_id=ui.id("gallery_container"), elem_classes=["gallery-container"]):
-                gallery = gr.Gallery(
-                    label="Output",
-                    show_label=False,
-                    elem_id=ui.id("gallery"),
-                    format="png",
-                    columns=4,
-                    fit_columns=False,
-                    preview=True,
-                    object_fit="contain",
-                    interactive=False,
-                    buttons=["download", "fullscreen"],
-                )
-            info_html = gr.HTML("", elem_id=f"html_info_{ui.tab}", elem_classes=["infotext"])
-            log_html = gr.HTML("", elem_id=f"html_log_{ui.tab}", elem_classes=["html-log"])
-            generation_info = gr.Textbox(
-                "", elem_id=f"generation_info_{ui.tab}", elem_classes=[HIDDEN], show_label=False
+    with (
+        gr.Column(elem_id=ui.id("results"), elem_classes=["results"], scale=1, min_width=320),
+        gr.Column(elem_id=ui.id("results_panel"), elem_classes=["results-panel"]),
+    ):
+        with gr.Column(elem_id=ui.id("gallery_container"), elem_classes=["gallery-frame"]):
+            gallery = gr.Gallery(
+                label="Output",
+                show_label=False,
+                elem_id=ui.id("gallery"),
+                format="png",
+                columns=4,
+                fit_columns=False,
+                preview=True,
+                object_fit="contain",
+                interactive=False,
+                buttons=["download", "fullscreen"],
             )
-            info_button = ui.hidden_button("Run", "generation_info_button")
+        info_html = gr.HTML("", elem_id=f"html_info_{ui.tab}", elem_classes=["infotext"])
+        log_html = gr.HTML("", elem_id=f"html_log_{ui.tab}", elem_classes=["html-log"])
+        generation_info = gr.Textbox(
+            "", elem_id=f"generation_info_{ui.tab}", elem_classes=[HIDDEN], show_label=False
+        )
+        info_button = ui.hidden_button("Run", "generation_info_button")
     _follow_selection(gr, gallery, info_button, generation_info, info_html)
     return ResultsPanel(gallery, info_html, log_html, generation_info)
 
@@ -81,12 +83,12 @@ def infotext_of(generation_info: str, index: Any) -> str:
     return infotext_html(str(texts[position])) if position < len(texts) else ""
 
 
-def show_result(result: PageResult) -> list[Any]:
-    """Values for ``ResultsPanel.outputs``."""
+def show_result(gr: Any, result: PageResult) -> list[Any]:
+    """Values for ``ResultsPanel.outputs``, with the first picture selected."""
     texts = [picture.infotext for picture in result.pictures]
     info = {**result.info, "infotexts": texts}
     return [
-        gallery_value(result.pictures),
+        gr.update(value=gallery_value(result.pictures), selected_index=0 if texts else None),
         json.dumps(info, default=lambda _: None),
         infotext_html(texts[0]) if texts else "",
         warnings_html(result.warnings) + duration_html(result.seconds),

@@ -36,15 +36,15 @@ def create_seed_row(ui: TabBuilder) -> SeedRow:
         random_seed = ui.tool_button(DICE, "random_seed")
         reuse_seed = ui.tool_button(REUSE, "reuse_seed")
         show = ui.checkbox("Extra", "subseed_show", scale=0, min_width=80, container=False)
-    with gr.Group(elem_id=ui.id("seed_extras"), elem_classes=["seed-extras"]):
+    with gr.Column(elem_id=ui.id("seed_extras"), elem_classes=["seed-extras"]):
         with gr.Row(elem_id=ui.id("subseed_row"), elem_classes=["seed-row"]):
             subseed = ui.number("Variation seed", "subseed", -1, precision=0, min_width=140)
             random_subseed = ui.tool_button(DICE, "random_subseed")
             reuse_subseed = ui.tool_button(REUSE, "reuse_subseed")
-            strength = ui.slider("Variation strength", "subseed_strength", 0, 1, 0.01, 0.0)
+            strength = ui.slider("Variation strength", "subseed_strength", (0, 1, 0.01), 0.0)
         with gr.Row(elem_id=ui.id("seed_resize_from_row")):
-            width = ui.slider("Resize seed from width", "seed_resize_from_w", 0, 2048, 8, 0)
-            height = ui.slider("Resize seed from height", "seed_resize_from_h", 0, 2048, 8, 0)
+            width = ui.slider("Resize seed from width", "seed_resize_from_w", (0, 2048, 8), 0)
+            height = ui.slider("Resize seed from height", "seed_resize_from_h", (0, 2048, 8), 0)
     return SeedRow(
         seed, show, subseed, strength, width, height, random_seed, reuse_seed, random_subseed, reuse_subseed
     )

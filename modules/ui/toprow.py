@@ -128,6 +128,4 @@ def connect_prompt_tools(top: TopRow, services: PageServices) -> None:
         def run(text: str, names: list[str], negative: bool = negative) -> str:
             return count(text, names, negative)
 
-        button.click(
-            run, [text, top.styles], [counter], queue=False, show_progress="hidden", **QUIET_EVENT
-        )
+        button.click(run, [text, top.styles], [counter], queue=False, show_progress="hidden", **QUIET_EVENT)

@@ -20,7 +20,7 @@ def create_txt2img(gr: Any, services: PageServices) -> TopRow:
         with gr.Column(elem_id=ui.id("settings"), elem_classes=["settings"], scale=1, min_width=320):
             sampling = _create_sampling(ui, services)
             sizes = _create_sizes(ui)
-            cfg_scale = ui.slider("CFG Scale", "cfg_scale", 1.0, 30.0, 0.5, 7.0)
+            cfg_scale = ui.slider("CFG Scale", "cfg_scale", (1.0, 30.0, 0.5), 7.0)
             seeds = create_seed_row(ui)
         panel = create_results(ui)
     inputs = _inputs(top, sampling, sizes, cfg_scale, seeds)
@@ -40,7 +40,7 @@ def _create_sampling(ui: TabBuilder, services: PageServices) -> dict[str, Any]:
             "scheduler": ui.dropdown(
                 "Schedule type", "scheduler", services.scheduler_labels(), "Automatic", min_width=120
             ),
-            "steps": ui.slider("Sampling steps", "steps", 1, 150, 1, 20, scale=2, min_width=200),
+            "steps": ui.slider("Sampling steps", "steps", (1, 150, 1), 20, scale=2, min_width=200),
         }
 
 
@@ -48,18 +48,16 @@ def _create_sizes(ui: TabBuilder) -> dict[str, Any]:
     gr = ui.gr
     with gr.Row(elem_id=ui.id("sizes"), elem_classes=["sizes"]):
         with gr.Column(elem_id=ui.id("column_size"), scale=4, min_width=200):
-            width = ui.slider("Width", "width", 64, 2048, 8, 512)
-            height = ui.slider("Height", "height", 64, 2048, 8, 512)
+            width = ui.slider("Width", "width", (64, 2048, 8), 512)
+            height = ui.slider("Height", "height", (64, 2048, 8), 512)
         with gr.Column(
             elem_id=ui.id("dimensions_row"), elem_classes=["dimensions-tools"], scale=0, min_width=40
         ):
             swap = ui.tool_button("\N{UPWARDS ARROW LEFTWARDS OF DOWNWARDS ARROW}", "res_switch_btn")
         with gr.Column(elem_id=ui.id("column_batch"), scale=3, min_width=200):
-            count = ui.slider("Batch count", "batch_count", 1, 100, 1, 1)
-            size = ui.slider("Batch size", "batch_size", 1, 8, 1, 1)
-    swap.click(
-        fn=None, inputs=[width, height], outputs=[width, height], js="(w, h) => [h, w]", **JS_EVENT
-    )
+            count = ui.slider("Batch count", "batch_count", (1, 100, 1), 1)
+            size = ui.slider("Batch size", "batch_size", (1, 8, 1), 1)
+    swap.click(fn=None, inputs=[width, height], outputs=[width, height], js="(w, h) => [h, w]", **JS_EVENT)
     return {"width": width, "height": height, "n_iter": count, "batch_size": size}
 
 

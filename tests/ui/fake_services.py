@@ -52,7 +52,10 @@ class FakeServices:
     def __init__(self, folder: Path, step_seconds: float = 0.02) -> None:
         self.folder = folder
         self.step_seconds = step_seconds
-        self.titles: tuple[str, ...] = ("lighthouse-v1.safetensors [0a1b2c3d4e]", "harbour.safetensors [77777777aa]")
+        self.titles: tuple[str, ...] = (
+            "lighthouse-v1.safetensors [0a1b2c3d4e]",
+            "harbour.safetensors [77777777aa]",
+        )
         self.on_disk = self.titles
         self.current: str | None = self.titles[0]
         self.broken_titles: set[str] = set()
@@ -245,4 +248,6 @@ def painted(seed: int, width: int, height: int, done: float) -> Image.Image:
         for shift in (0.0, 0.28)
     )
     ramp = Image.linear_gradient("L").resize((width, height))
-    return Image.composite(Image.new("RGB", (width, height), first), Image.new("RGB", (width, height), second), ramp)
+    return Image.composite(
+        Image.new("RGB", (width, height), first), Image.new("RGB", (width, height), second), ramp
+    )
