@@ -1,0 +1,55 @@
+"""The workshop in which pictures are painted: the loaded models and the few things that outlive a job."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modules.checkpoints.model import DiffusionModel
+from modules.checkpoints.store import ModelStore
+from modules.images.sanitize import DEFAULT_RULES, NameRules
+from modules.processing.validation import Limits
+from modules.prompts.conditioning import PromptConditioner
+from modules.prompts.styles import StyleDatabase
+
+
+class Conditioners:
+    """One reader of prompts per loaded model; it goes when its model goes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_model: weakref.WeakKeyDictionary[DiffusionModel, PromptConditioner] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def of(self, model: DiffusionModel) -> PromptConditioner:
+        """The reader of ``model`` with all that it remembers."""
+        with self._lock:
+            conditioner = self._by_model.get(model)
+            if conditioner is None:
+                conditioner = self._by_model[model] = PromptConditioner(model)
+            return conditioner
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What painting needs besides the request and its settings.
+
+    ``data_dir``: folder that relative output folders and ``params.txt`` lie in. ``hashing``: whether
+    infotexts name model hashes. ``keep_last_infotext``: write ``params.txt`` after each job.
+    """
+
+    models: ModelStore
+    styles: StyleDatabase
+    data_dir: Path
+    limits: Limits = field(default_factory=Limits)
+    name_rules: NameRules = DEFAULT_RULES
+    hashing: bool = True
+    keep_last_infotext: bool = True
+    conditioners: Conditioners = field(default_factory=Conditioners)
+
+    def folder(self, setting: str) -> Path:
+        """The output folder that a setting names; relative ones lie in the data folder."""
+        return self.data_dir / Path(setting).expanduser()

@@ -1,0 +1,122 @@
+"""Facts about a job that its texts, file names and answer share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modules.processing.infotext import InfotextFields
+from modules.processing.version import COMPATIBLE_VERSION
+from modules.sampling.schedulers import find_scheduler
+
+if TYPE_CHECKING:
+    from modules.processing.engine import Engine
+    from modules.processing.preparation import Prepared
+    from modules.processing.result import Processed
+
+
+class JobFacts:
+    """What is true for all pictures of ``job``. Hashes are waited for when first asked for."""
+
+    def __init__(self, job: Prepared, engine: Engine) -> None:
+        self.job = job
+        self.engine = engine
+
+    @cached_property
+    def model_hash(self) -> str | None:
+        """First ten digits of the checkpoint's sha256; waits for the background hash of a new file."""
+        info = self.job.model.info
+        return info.shorthash if self.engine.hashing and info.shorthash else self._short_hash(info.filename)
+
+    @cached_property
+    def vae_name(self) -> str | None:
+        """File name of the separate VAE, when there is one."""
+        return Path(self.job.model.vae_file).name if self.job.model.vae_file else None
+
+    @cached_property
+    def vae_hash(self) -> str | None:
+        """First ten digits of the sha256 of the separate VAE."""
+        return self._short_hash(self.job.model.vae_file) if self.job.model.vae_file else None
+
+    @property
+    def default_scheduler(self) -> str | None:
+        """Label of the schedule type that Automatic means for the sampler."""
+        name = self.job.sampler.scheduler
+        return find_scheduler(name).label if name else None
+
+    def _short_hash(self, filename: str) -> str | None:
+        if not self.engine.hashing:
+            return None
+        return self.engine.models.catalogue.hashes.sha256(filename)[:10]
+
+    def fields(self, row: int | None, extra: Mapping[str, Any]) -> InfotextFields:
+        """What the text of picture ``row`` says; ``None`` stands for the grid."""
+        job, request = self.job, self.job.request
+        index = row or 0
+        return InfotextFields(
+            prompt=job.main_prompt if row is None else job.prompts[row],
+            negative_prompt=job.main_negative_prompt if row is None else job.negative_prompts[row],
+            steps=request.steps,
+            sampler=job.sampler.name,
+            scheduler=job.scheduler,
+            cfg_scale=request.cfg_scale,
+            seed=job.seeds.seeds[index],
+            width=request.width,
+            height=request.height,
+            model_hash=self.model_hash,
+            model_name=job.model.info.name_for_extra,
+            vae_hash=self.vae_hash,
+            vae_name=self.vae_name,
+            subseed=job.seeds.subseeds[index],
+            subseed_strength=request.subseed_strength,
+            seed_resize_from_w=request.seed_resize_from_w,
+            seed_resize_from_h=request.seed_resize_from_h,
+            clip_skip=job.text_options.clip_skip,
+            uses_ensd=job.sampler.uses_seed_delta(request.eta),
+            tiling=job.tiling,
+            user=request.user,
+            extras=extra,
+        )
+
+    def info(
+        self, processed: Processed, rows: Sequence[int], extra: Mapping[str, Any], job_timestamp: str
+    ) -> dict[str, Any]:
+        """The ``info`` object of the answer, in the order and with the names of the reference."""
+        job, request = self.job, self.job.request
+        first = rows[0] if rows else 0
+        return {
+            "prompt": job.prompts[first],
+            "all_prompts": list(job.prompts),
+            "negative_prompt": job.negative_prompts[first],
+            "all_negative_prompts": list(job.negative_prompts),
+            "seed": job.seeds.seeds[first],
+            "all_seeds": list(job.seeds.seeds),
+            "subseed": job.seeds.subseeds[first],
+            "all_subseeds": list(job.seeds.subseeds),
+            "subseed_strength": request.subseed_strength,
+            "width": request.width,
+            "height": request.height,
+            "sampler_name": job.sampler.name,
+            "cfg_scale": request.cfg_scale,
+            "steps": request.steps,
+            "batch_size": request.batch_size,
+            "restore_faces": bool(request.restore_faces),
+            "face_restoration_model": None,
+            "sd_model_name": job.model.info.name_for_extra,
+            "sd_model_hash": self.model_hash,
+            "sd_vae_name": self.vae_name,
+            "sd_vae_hash": self.vae_hash,
+            "seed_resize_from_w": request.seed_resize_from_w,
+            "seed_resize_from_h": request.seed_resize_from_h,
+            "denoising_strength": request.denoising_strength,
+            "extra_generation_params": {k: None if callable(v) else v for k, v in extra.items()},
+            "index_of_first_image": processed.index_of_first_image,
+            "infotexts": list(processed.infotexts),
+            "styles": list(request.styles),
+            "job_timestamp": job_timestamp,
+            "clip_skip": job.text_options.clip_skip,
+            "is_using_inpainting_conditioning": False,
+            "version": COMPATIBLE_VERSION,
+        }

@@ -1,0 +1,116 @@
+"""Request → everything decided: model, sampler, texts and seeds of every picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modules.errors import InvalidInput
+from modules.processing.request import GenerationRequest, Txt2ImgRequest
+from modules.processing.seeds import Seeds
+from modules.prompts.comments import strip_comments
+from modules.prompts.text_options import TextOptions
+from modules.sampling.samplers import Sampler, find_sampler, resolve_sampler_names
+from modules.sampling.schedulers import find_scheduler
+from modules.sampling.settings import SamplerSettings
+
+if TYPE_CHECKING:
+    from modules.checkpoints.model import DiffusionModel
+    from modules.options.view import SettingsView
+    from modules.processing.engine import Engine
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job with all its choices made. Lists run over the pictures of the whole job.
+
+    ``prompts`` and ``negative_prompts`` have styles applied and comments removed; tags of extra networks
+    are still in them, because infotexts show them. ``main_*`` stand for the grid.
+    """
+
+    request: GenerationRequest
+    settings: SettingsView
+    model: DiffusionModel
+    sampler: Sampler
+    scheduler: str
+    prompts: tuple[str, ...]
+    negative_prompts: tuple[str, ...]
+    main_prompt: str
+    main_negative_prompt: str
+    seeds: Seeds
+    tiling: bool
+    sampler_settings: SamplerSettings
+    text_options: TextOptions
+
+
+def prepare(request: GenerationRequest, engine: Engine, settings: SettingsView) -> Prepared:
+    """Make every choice of a validated request; loads the model when it is not loaded.
+
+    Raises ``NotFound`` for an unknown sampler or checkpoint and ``InvalidInput`` for a feature that
+    this version lacks, before any time is spent.
+    """
+    refuse_missing_features(request)
+    sampler, scheduler = choose_sampler(request.sampler_name, request.scheduler)
+    prompt = engine.styles.apply_styles_to_prompt(request.prompt, request.styles)
+    negative = engine.styles.apply_negative_styles_to_prompt(request.negative_prompt, request.styles)
+    if settings.enable_prompt_comments:
+        prompt, negative = strip_comments(prompt), strip_comments(negative)
+    count = request.image_count
+    return Prepared(
+        request=request,
+        settings=settings,
+        model=engine.models.use(settings.sd_model_checkpoint),
+        sampler=sampler,
+        scheduler=scheduler,
+        prompts=(prompt,) * count,
+        negative_prompts=(negative,) * count,
+        main_prompt=prompt,
+        main_negative_prompt=negative,
+        seeds=Seeds.expand(request.seed, request.subseed, request.subseed_strength, count),
+        tiling=settings.tiling if request.tiling is None else request.tiling,
+        sampler_settings=SamplerSettings.from_view(settings),
+        text_options=text_options(request, settings),
+    )
+
+
+def choose_sampler(sampler_name: str | None, scheduler_name: str | None) -> tuple[Sampler, str]:
+    """Sampler and schedule type label for the names of a request; old combined names are split.
+
+    The reference silently takes its first sampler for an unknown name; here that is ``NotFound``.
+    """
+    if scheduler_name:
+        find_scheduler(scheduler_name)
+    name, scheduler = resolve_sampler_names(sampler_name, scheduler_name, fold_automatic=False)
+    if sampler_name and not sampler_name.startswith(name):
+        find_sampler(sampler_name)
+    return find_sampler(name), scheduler
+
+
+def text_options(request: GenerationRequest, settings: SettingsView) -> TextOptions:
+    """The settings that decide how the texts of this request are read."""
+    return TextOptions(
+        emphasis=settings.emphasis,
+        clip_skip=int(settings.CLIP_stop_at_last_layers),
+        comma_padding_backtrack=int(settings.comma_padding_backtrack),
+        use_old_emphasis=settings.use_old_emphasis_implementation,
+        sdxl_clip_l_skip=settings.sdxl_clip_l_skip,
+        width=request.width,
+        height=request.height,
+        crop_top=int(settings.sdxl_crop_top),
+        crop_left=int(settings.sdxl_crop_left),
+        low_aesthetic_score=settings.sdxl_refiner_low_aesthetic_score,
+        high_aesthetic_score=settings.sdxl_refiner_high_aesthetic_score,
+    )
+
+
+def refuse_missing_features(request: GenerationRequest) -> None:
+    """Say at once what this version cannot do, instead of painting something else."""
+    missing = []
+    if isinstance(request, Txt2ImgRequest) and request.enable_hr:
+        missing.append(("enable_hr", "The second pass (hires fix)"))
+    if request.refiner_checkpoint and request.refiner_checkpoint != "None" and request.refiner_switch_at:
+        missing.append(("refiner_checkpoint", "The refiner"))
+    if request.restore_faces:
+        missing.append(("restore_faces", "Face restoration"))
+    for name, feature in missing:
+        raise InvalidInput(f"{feature} is not in this version of Easel; send the request without {name}.", name)
