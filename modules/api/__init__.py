@@ -1,0 +1,1 @@
+"""The JSON interface: endpoints of the contract over jobs, settings and catalogue. Knows no torch."""

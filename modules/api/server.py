@@ -1,0 +1,113 @@
+"""Serving: uvicorn on a socket that is already bound, with an orderly end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+from argparse import Namespace
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from modules.jobs.commands import ServerCommands
+
+_log = logging.getLogger(__name__)
+
+STOP_SECONDS = 3
+"""Time that open requests get to end after the server was told to stop. The whole end takes less than 5."""
+
+
+class _Server(uvicorn.Server):
+    """A server that returns from its run when told to stop, instead of passing on the signal."""
+
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
+        self.command: str | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Stop on SIGINT and SIGTERM; a second SIGINT stops without waiting for open requests."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        wanted = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGBREAK"):
+            wanted.append(signal.SIGBREAK)
+        before = {number: signal.signal(number, self._on_signal) for number in wanted}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.should_exit and number == signal.SIGINT:
+            self.force_exit = True
+        self.command = self.command or "stop"
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let the queue go first, so that requests which wait for it are answered and can end."""
+        self._on_stop()
+        await super().shutdown(sockets)
+
+
+def serve(
+    app: ASGIApp,
+    sock: socket.socket,
+    flags: Namespace,
+    *,
+    commands: ServerCommands | None = None,
+    on_stop: Callable[[], None] = lambda: None,
+    on_start: Callable[[], None] = lambda: None,
+) -> str:
+    """Serve ``app`` on the listening or bound socket ``sock`` until told to stop.
+
+    Returns why it ended: ``"stop"`` (also after SIGTERM and Ctrl-C), ``"restart"`` or ``"kill"``.
+    ``commands`` is where endpoints and extensions leave such words. ``on_stop`` is called once, first
+    thing at the end, and must not block: close the queue and interrupt the running job there. The TLS
+    and keep-alive flags are honoured.
+    """
+    server = _Server(_config(app, flags), on_stop)
+    done = threading.Event()
+    if commands is not None:
+        watcher = threading.Thread(
+            target=_obey, args=(server, commands, done), name="easel-commands", daemon=True
+        )
+        watcher.start()
+    on_start()
+    try:
+        server.run(sockets=[sock])
+    finally:
+        done.set()
+    return server.command or "stop"
+
+
+def _obey(server: _Server, commands: ServerCommands, done: threading.Event) -> None:
+    while not done.is_set():
+        command = commands.wait(timeout=1.0)
+        if command is not None:
+            server.command = command
+            server.should_exit = True
+
+
+def _config(app: ASGIApp, flags: Namespace) -> uvicorn.Config:
+    options: dict[str, Any] = {}
+    if getattr(flags, "tls_certfile", None):
+        options["ssl_certfile"] = flags.tls_certfile
+        options["ssl_keyfile"] = getattr(flags, "tls_keyfile", None)
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        server_header=False,
+        timeout_keep_alive=getattr(flags, "timeout_keep_alive", None) or 30,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        **options,
+    )

@@ -1,0 +1,110 @@
+"""What the endpoints need of the program: one frozen object, made in webui.py, faked in the tests."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from PIL.Image import Image
+
+from modules.api.middleware import MAX_BODY_BYTES
+from modules.api.pictures import MAX_PIXELS, ImageEncoder, encode_picture
+from modules.images.metadata import read_info
+from modules.jobs.queue import JobQueue
+from modules.jobs.state import State
+from modules.processing.request import GenerationRequest
+from modules.processing.validation import validate
+
+Rows = Sequence[Mapping[str, Any]]
+"""Plain data for a listing: one mapping an entry, with the field names of the reply."""
+
+
+class SettingsAccess(Protocol):
+    """The live settings, as ``modules.options`` keeps them."""
+
+    @property
+    def data_labels(self) -> Mapping[str, Any]:
+        """Key → description of the setting."""
+
+    @property
+    def restricted_opts(self) -> Iterable[str]:
+        """Keys that ``--hide-ui-dir-config`` protects."""
+
+    def api_values(self) -> Mapping[str, Any]:
+        """All values as the settings endpoint shows them."""
+
+    def view(self, overrides: Mapping[str, Any] | None = None) -> Any:
+        """A frozen copy. InvalidInput for unknown keys and unfit values, Forbidden for locked keys."""
+
+    def set(self, key: str, value: Any, is_api: bool = False, run_callbacks: bool = True) -> bool:
+        """Change one setting; True when it is different now."""
+
+    def cast_value(self, key: str, value: Any) -> Any:
+        """``value``, mostly text, in the type of the setting."""
+
+
+class CheckpointAccess(Protocol):
+    """The known checkpoints, as ``modules.checkpoints`` keeps them."""
+
+    @property
+    def infos(self) -> Iterable[Any]:
+        """The known files: objects with title, model_name, shorthash, sha256, filename, config."""
+
+    def find(self, identifier: str) -> Any | None:
+        """The checkpoint of that title, name, file or hash."""
+
+    def refresh(self) -> Any:
+        """Read the folders again."""
+
+
+def _nothing() -> None:
+    return None
+
+
+def _no_rows() -> Rows:
+    return ()
+
+
+def _check(request: GenerationRequest, _settings: Any) -> None:
+    validate(request)
+
+
+@dataclass(frozen=True)
+class ApiServices:
+    """Everything that an endpoint may touch.
+
+    ``parse_infotext(text, settings)`` gives the entries of a generation text; ``read_picture_text``
+    the text and the other metadata of a picture; ``check(request, settings)`` raises for a request
+    that must not be queued; ``encode_image`` makes the file that goes out. Functions may block, and may
+    import what takes long: they are called in threads, never while the application is made.
+    ``unload_checkpoint`` and ``reload_checkpoint`` are called by the worker, in turn with the pictures.
+    """
+
+    queue: JobQueue
+    state: State
+    options: SettingsAccess
+    checkpoints: CheckpointAccess
+    flags: Namespace
+    parse_infotext: Callable[[str, Any], Mapping[str, Any]]
+    read_picture_text: Callable[[Image], tuple[str | None, Mapping[str, Any]]] = read_info
+    encode_image: ImageEncoder = encode_picture
+    check: Callable[[GenerationRequest, Any], None] = _check
+    save_settings: Callable[[], None] = _nothing
+    vaes: Callable[[], Rows] = _no_rows
+    refresh_vaes: Callable[[], None] = _nothing
+    samplers: Callable[[], Rows] = _no_rows
+    schedulers: Callable[[], Rows] = _no_rows
+    upscalers: Callable[[], Rows] = _no_rows
+    latent_upscale_modes: Callable[[], Rows] = _no_rows
+    styles: Callable[[], Rows] = _no_rows
+    memory: Callable[[], Mapping[str, Any]] = dict
+    startup_profile: Callable[[], Mapping[str, Any]] = dict
+    unload_checkpoint: Callable[[], None] = _nothing
+    reload_checkpoint: Callable[[], None] = _nothing
+    restartable: bool = False
+    kill: Callable[[int], Any] = field(default=os._exit)
+    max_body_bytes: int = MAX_BODY_BYTES
+    max_pixels: int = MAX_PIXELS
