@@ -56,22 +56,27 @@ class Machine:
         return self.other_gpu or "none found"
 
 
-def look_at_machine(proc: Path = Path("/proc"), sys_dir: Path = Path("/sys")) -> Machine:
-    """Ask the system what it has. Takes a fraction of a second; bounded."""
-    gpus = _ask_nvidia_smi() or _read_driver_files(proc)
+def look_at_machine(root: Path = Path("/")) -> Machine:
+    """Ask the system what it has. Takes a fraction of a second; bounded. ``root`` holds proc, dev and sys."""
+    gpus = _ask_nvidia_smi() or _read_driver_files(root)
     return Machine(
         system=platform.system(),
         architecture=platform.machine(),
         python=platform.python_version(),
         gpus=gpus,
-        other_gpu="" if gpus else _other_gpu(sys_dir),
+        other_gpu="" if gpus else _other_gpu(root / "sys"),
     )
 
 
-def driver_version(proc: Path = Path("/proc")) -> str:
-    """The version of the loaded NVIDIA driver on Linux, or an empty text. Reads one small file."""
+def driver_version(root: Path = Path("/")) -> str:
+    """The version of the NVIDIA driver on Linux when a device is there, or an empty text.
+
+    A container without access to the GPU still sees the driver of its host, but no device.
+    """
+    if not any((root / "dev").glob("nvidia[0-9]*")):
+        return ""
     try:
-        text = (proc / "driver" / "nvidia" / "version").read_text()
+        text = (root / "proc" / "driver" / "nvidia" / "version").read_text()
     except OSError:
         return ""
     match = re.search(r"\b(\d{3,}\.\d+(?:\.\d+)?)\b", text)
@@ -81,7 +86,7 @@ def driver_version(proc: Path = Path("/proc")) -> str:
 def _ask_nvidia_smi() -> tuple[Gpu, ...]:
     places = [shutil.which("nvidia-smi"), "/usr/lib/wsl/lib/nvidia-smi"]
     if os.name == "nt":
-        places.append(str(Path(os.environ.get("SystemRoot", r"C:\Windows")) / "System32" / "nvidia-smi.exe"))
+        places.append(str(Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "nvidia-smi.exe"))
     for place in places:
         if place and Path(place).is_file():
             answer = run_program([place, _QUERY, "--format=csv,noheader,nounits"], limit=_ASK_SECONDS)
@@ -99,15 +104,18 @@ def _parse_nvidia_smi(text: str) -> tuple[Gpu, ...]:
     return tuple(gpus)
 
 
-def _read_driver_files(proc: Path) -> tuple[Gpu, ...]:
-    # Containers often lack nvidia-smi but see the driver.
+def _read_driver_files(root: Path) -> tuple[Gpu, ...]:
+    # Containers often lack nvidia-smi but have the device.
+    version = driver_version(root)
+    if not version:
+        return ()
     gpus = []
-    for file in sorted((proc / "driver" / "nvidia" / "gpus").glob("*/information")):
+    for file in sorted((root / "proc" / "driver" / "nvidia" / "gpus").glob("*/information")):
         try:
             match = re.search(r"^Model:\s*(.+)$", file.read_text(), re.MULTILINE)
         except OSError:
             continue
-        gpus.append(Gpu(match[1].strip() if match else "NVIDIA GPU", release(driver_version(proc))))
+        gpus.append(Gpu(match[1].strip() if match else "NVIDIA GPU", release(version)))
     return tuple(gpus)
 
 

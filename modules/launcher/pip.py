@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
@@ -41,7 +42,7 @@ COMPLAINTS: tuple[Complaint, ...] = (
     Complaint(
         r"Permission denied|Read-only file system|Errno 13|Errno 30",
         ExitCode.FOLDER,
-        "Make the environment's folder writable for this user, or delete it and let ./webui.sh make it again.",
+        "Make the environment's folder writable for this user, or delete it: ./webui.sh makes it again.",
     ),
     Complaint(
         r"CERTIFICATE_VERIFY_FAILED|SSLError|SSLCertVerificationError",
@@ -50,11 +51,11 @@ COMPLAINTS: tuple[Complaint, ...] = (
         "set PIP_CERT to the file.",
     ),
     Complaint(
-        r"NewConnectionError|Name or service not known|Temporary failure in name resolution|Max retries exceeded"
-        r"|ConnectTimeout|ReadTimeout|ProxyError|Connection refused|Could not fetch URL",
+        r"NewConnectionError|Name or service not known|Temporary failure in name resolution"
+        r"|Max retries exceeded|ConnectTimeout|ReadTimeout|ProxyError|Connection refused|Could not fetch URL",
         ExitCode.PIP,
-        "The package index cannot be reached. Check the network and the proxy (HTTPS_PROXY), or name a mirror: "
-        "set INDEX_URL.",
+        "The package index cannot be reached. Check the network and the proxy (HTTPS_PROXY), or name a "
+        "mirror: set INDEX_URL.",
     ),
     Complaint(
         r"ResolutionImpossible|conflicting dependencies",
@@ -121,6 +122,7 @@ class Pip:
         print(f"Installing {what} ...", flush=True)
         finished = self.run(command, environ=pip_environ(self.environ), echo=progress)
         progress.clear()
+        importlib.invalidate_caches()
         if not finished.ok:
             raise explain_failure(what, finished)
 
@@ -156,12 +158,12 @@ def explain_failure(what: str, finished: Finished) -> LaunchProblem:
         complaint.code if complaint else ExitCode.PIP,
         f"pip could not install {what}.",
         details=lines[-10:],
-        remedy=[*remedy, "Then start again: what was installed already stays.", _by_hand(finished.command)],
+        remedy=[
+            *remedy,
+            "Start again: what was installed already stays.",
+            "To see all that pip says: set WEBUI_LAUNCH_LIVE_OUTPUT=1.",
+        ],
     )
-
-
-def _by_hand(command: Sequence[str]) -> str:
-    return "To see all of pip's output: set WEBUI_LAUNCH_LIVE_OUTPUT=1." if command else ""
 
 
 def site_folder() -> Path:
@@ -196,7 +198,7 @@ def require_space(folder: Path, needed: int, free: Callable[[Path], int] | None 
     if left < needed:
         raise LaunchProblem(
             ExitCode.SPACE,
-            f"The packages need {needed / 2**30:.1f} GB, but the disk of {folder} has {left / 2**30:.1f} GB left.",
+            f"The packages need {needed / 2**30:.1f} GB; the disk of {folder} has {left / 2**30:.1f} left.",
             remedy=[
                 "Free some space and start again.",
                 "Or put the environment on another disk: set venv_dir in webui-user.sh "

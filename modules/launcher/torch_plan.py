@@ -28,6 +28,8 @@ INDEX = "https://download.pytorch.org/whl"
 ASK_SECONDS = 6.0
 _MAX_PAGE = 16 << 20
 
+Ask = Callable[[str, str, Mapping[str, str]], str]
+
 GIB = 1 << 30
 CPU_SPACE = 3 * GIB
 CUDA_SPACE = 10 * GIB
@@ -69,9 +71,12 @@ def plan_torch(
     torch_index_url: str | None = None,
     use_ipex: bool = False,
     environ: Mapping[str, str] | None = None,
-    ask: Callable[[str, str, Mapping[str, str]], str] | None = None,
+    ask: Ask | None = None,
 ) -> TorchPlan:
-    """The plan for this machine. ``ask(index, version, environ)`` returns why an index is of no use, or ''."""
+    """The plan for this machine.
+
+    ``ask(index, version, environ)`` returns why an index is of no use, or an empty text.
+    """
     if torch_command:
         return TorchPlan(tuple(_command_words(torch_command)), "your own choice", "TORCH_COMMAND is set")
     asking = ask or ask_index
@@ -79,7 +84,8 @@ def plan_torch(
     if torch_index_url:
         return _from_given_index(machine, torch_index_url, asking(torch_index_url, "", variables))
     if use_ipex:
-        return _from_index(f"{INDEX}/xpu", "Intel GPU", "--use-ipex", asking, variables, CUDA_SPACE)
+        problem = asking(f"{INDEX}/xpu", TORCH_VERSION, variables)
+        return _from_index("xpu", "Intel GPU build", "--use-ipex", problem, CUDA_SPACE)
     if machine.has_nvidia:
         return _cuda_plan(machine, asking, variables)
     reason = "no NVIDIA GPU was found"
@@ -89,12 +95,12 @@ def plan_torch(
         return TorchPlan(_install_words(), "macOS build", machine.other_gpu or "no GPU was found")
     if machine.system == "Windows":
         return TorchPlan(_install_words(), "CPU build", reason)
-    return _from_index(f"{INDEX}/cpu", "CPU build", reason, asking, variables, CPU_SPACE)
+    return _from_index(
+        "cpu", "CPU build", reason, asking(f"{INDEX}/cpu", TORCH_VERSION, variables), CPU_SPACE
+    )
 
 
-def _cuda_plan(
-    machine: Machine, ask: Callable[[str, str, Mapping[str, str]], str], environ: Mapping[str, str]
-) -> TorchPlan:
+def _cuda_plan(machine: Machine, ask: Ask, environ: Mapping[str, str]) -> TorchPlan:
     gpu = machine.gpus[0]
     fitting = [
         build
@@ -122,15 +128,8 @@ def _cuda_plan(
     return TorchPlan(_install_words(), "build of the general index", reason, CUDA_SPACE, expects_gpu=True)
 
 
-def _from_index(
-    index: str,
-    build: str,
-    reason: str,
-    ask: Callable[[str, str, Mapping[str, str]], str],
-    environ: Mapping[str, str],
-    space: int,
-) -> TorchPlan:
-    problem = ask(index, TORCH_VERSION, environ)
+def _from_index(name: str, build: str, reason: str, problem: str, space: int) -> TorchPlan:
+    index = f"{INDEX}/{name}"
     if problem:
         told = f"{reason}; {index} {problem}, so the general index decides"
         return TorchPlan(_install_words(), "build of the general index", told, space)
@@ -147,7 +146,7 @@ def _from_given_index(machine: Machine, index: str, problem: str) -> TorchPlan:
 
 def _install_words(index: str | None = None) -> tuple[str, ...]:
     extra = ("--extra-index-url", index) if index else ()
-    return ("pip", "install", *PACKAGES, "--prefer-binary", *extra)
+    return ("pip", "install", "--only-binary=:all:", *PACKAGES, *extra)
 
 
 def _command_words(command: str) -> list[str]:

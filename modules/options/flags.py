@@ -29,6 +29,7 @@ __all__ = [
     "command_words",
     "parse_flags",
     "parse_launcher_flags",
+    "wants_exit",
 ]
 
 _TEST_SERVER_WORDS: tuple[tuple[str, ...], ...] = (
@@ -85,15 +86,23 @@ def build_parser(
 def command_words(argv: Sequence[str], environ: Mapping[str, str]) -> list[str]:
     """``argv`` followed by the words of COMMANDLINE_ARGS; the words of a test server when asked for.
 
-    ``--exit`` is left out: it is an order to the launcher, not a flag.
+    ``--exit`` is left out: it is an order to the launcher (``wants_exit``), not a flag.
     """
+    return [word for word in _all_words(argv, environ) if word != "--exit"]
+
+
+def wants_exit(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Whether the launcher is to stop before the program starts."""
+    return "--exit" in _all_words(argv, environ)
+
+
+def _all_words(argv: Sequence[str], environ: Mapping[str, str]) -> list[str]:
     words = list(argv)
-    if "--test-server" in words:
-        for extra in _TEST_SERVER_WORDS:
-            words += [] if extra[0] in words else extra
-    else:
-        words += _split(environ.get("COMMANDLINE_ARGS", ""))
-    return [word for word in words if word != "--exit"]
+    if "--test-server" not in words:
+        return words + _split(environ.get("COMMANDLINE_ARGS", ""))
+    for extra in _TEST_SERVER_WORDS:
+        words += [] if extra[0] in words else extra
+    return words
 
 
 def parse_flags(
