@@ -23,6 +23,7 @@ from modules.checkpoints.catalogue import CheckpointInfo
 from modules.checkpoints.families import canonical_names, detect
 from modules.checkpoints.foreign import FOREIGN, find_foreign
 from modules.checkpoints.model import DiffusionModel
+from modules.checkpoints.pickles import open_pickle
 from modules.checkpoints.probing import settle_prediction
 from modules.checkpoints.schedule import alphas_cumprod, is_valid_schedule
 from modules.checkpoints.spec import ModelSpec, TextEncoderSpec
@@ -35,7 +36,13 @@ from modules.nets.clip_text import CLIPTextConfig, CLIPTextModel
 from modules.nets.open_clip_text import OpenCLIPTextModel
 from modules.nets.unet import UNetModel
 
-OPENERS: tuple[tuple[str, Callable[[str], TensorFile]], ...] = ((".safetensors", open_safetensors),)
+OPENERS: tuple[tuple[str, Callable[[str], TensorFile]], ...] = (
+    (".safetensors", open_safetensors),
+    (".ckpt", open_pickle),
+    (".pt", open_pickle),
+    (".pth", open_pickle),
+    (".bin", open_pickle),
+)
 
 
 def open_tensors(path: str | os.PathLike[str]) -> TensorFile:
