@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import signal
 import socket
 import threading
@@ -16,19 +16,23 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from modules.jobs.commands import ServerCommands
+from modules.jobs.queue import JobQueue
+from modules.jobs.state import State
 
-_log = logging.getLogger(__name__)
+ANSWER_SECONDS = 2.0
+"""Time that a running job gets to come to its end after the server was told to stop."""
 
 STOP_SECONDS = 3
-"""Time that open requests get to end after the server was told to stop. The whole end takes less than 5."""
+"""Time after which requests that are still open are cut. The whole end takes less than 5."""
 
 
 class _Server(uvicorn.Server):
     """A server that returns from its run when told to stop, instead of passing on the signal."""
 
-    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, queue: JobQueue, state: State) -> None:
         super().__init__(config)
-        self._on_stop = on_stop
+        self._queue = queue
+        self._state = state
         self.command: str | None = None
 
     @contextmanager
@@ -54,9 +58,17 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let the queue go first, so that requests which wait for it are answered and can end."""
-        self._on_stop()
-        await super().shutdown(sockets)
+        """Let the queue go first, so that requests which wait for it are answered and can end.
+
+        A job that does not obey its interrupt in time is left behind; its thread dies with the process.
+        """
+        self._queue.close()
+        self._state.interrupt()
+        deadline = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._queue.abandon)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            deadline.cancel()
 
 
 def serve(
@@ -64,24 +76,22 @@ def serve(
     sock: socket.socket,
     flags: Namespace,
     *,
-    commands: ServerCommands | None = None,
-    on_stop: Callable[[], None] = lambda: None,
+    queue: JobQueue,
+    state: State,
     on_start: Callable[[], None] = lambda: None,
 ) -> str:
     """Serve ``app`` on the listening or bound socket ``sock`` until told to stop.
 
-    Returns why it ended: ``"stop"`` (also after SIGTERM and Ctrl-C), ``"restart"`` or ``"kill"``.
-    ``commands`` is where endpoints and extensions leave such words. ``on_stop`` is called once, first
-    thing at the end, and must not block: close the queue and interrupt the running job there. The TLS
-    and keep-alive flags are honoured.
+    Returns why it ended: ``"stop"`` (also after SIGTERM and Ctrl-C), or the word that was left in
+    ``state.server_command``: ``"restart"`` for instance. At the end waiting jobs are refused, the
+    running one is interrupted, and every open request is answered, all within 5 seconds; stopping the
+    workers is left to the caller. ``on_start`` is called just before the first request can be taken.
+    The TLS and keep-alive flags are honoured.
     """
-    server = _Server(_config(app, flags), on_stop)
+    server = _Server(_config(app, flags), queue, state)
     done = threading.Event()
-    if commands is not None:
-        watcher = threading.Thread(
-            target=_obey, args=(server, commands, done), name="easel-commands", daemon=True
-        )
-        watcher.start()
+    watch = (server, state.commands, done)
+    threading.Thread(target=_obey, args=watch, name="easel-commands", daemon=True).start()
     on_start()
     try:
         server.run(sockets=[sock])

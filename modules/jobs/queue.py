@@ -103,6 +103,15 @@ class JobQueue:
             if future is not None:
                 future.set_exception(Busy(reason))
 
+    def abandon(self, reason: str = "Easel stopped before the job was done; send the request again.") -> None:
+        """Answer those who wait for running jobs with ``Busy(reason)``; the jobs' own ends change nothing."""
+        with self._changed:
+            running = self._store.ids(JobState.RUNNING)
+            futures = [self._futures.pop(job_id, None) for job_id in running]
+        for future in futures:
+            if future is not None:
+                future.set_exception(Busy(reason))
+
     @property
     def closed(self) -> bool:
         """Whether ``close`` was called."""

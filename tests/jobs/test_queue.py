@@ -169,3 +169,16 @@ def test_task_ids_have_the_known_form() -> None:
     ids = {create_task_id("txt2img") for _ in range(50)}
     assert len(ids) == 50
     assert all(re.fullmatch(r"task\(txt2img-[A-Z0-9]{7}\)", one) for one in ids)
+
+
+def test_abandoning_answers_who_waits_for_a_running_job() -> None:
+    queue = JobQueue()
+    future = queue.submit(job("a"))
+    queue.take(0)
+    queue.close()
+    queue.abandon("left")
+    with pytest.raises(Busy, match="left"):
+        future.result(0)
+    queue.finish("a", "late")
+    with pytest.raises(Busy, match="left"):
+        future.result(0)
