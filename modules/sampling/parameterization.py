@@ -40,14 +40,15 @@ def schedule_alphas(alphas_cumprod: Tensor, downcast: bool = False, zero_snr: bo
     """The ᾱ that a run uses: float32 [T] of the model, changed by two settings.
 
     ``downcast`` rounds to half precision (old pictures were made so). ``zero_snr`` shifts and scales √ᾱ so
-    that the last level is pure noise (Lin et al. 2023, arXiv:2305.08891, algorithm 1). The result has the
-    precision in which the reference goes on computing.
+    that the last level is pure noise (Lin et al. 2023, arXiv:2305.08891, algorithm 1). The result is float16
+    where only ``downcast`` is set: old pictures computed their noise levels in it.
     """
     alphas = alphas_cumprod.detach().to("cpu", torch.float32)
     if downcast:
         alphas = alphas.half()
     if zero_snr:
-        root = alphas.sqrt()
+        # In half precision the last level would round to infinite noise.
+        root = alphas.float().sqrt()
         first, last = root[0].clone(), root[-1].clone()
         root = (root - last) * (first / (first - last))
         alphas = root**2
