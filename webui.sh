@@ -65,7 +65,7 @@ check_platform() {
 
 is_supported() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; }
 
-runs() { "$1" -c 'pass' >/dev/null 2>&1; }
+runs() { "$1" -IS -c 'pass' >/dev/null 2>&1; }
 
 choose_python() {
     local name
@@ -87,15 +87,19 @@ choose_python() {
         "If there is one elsewhere: set python_cmd in webui-user.sh to its path."
 }
 
-# Makes and enters the environment. Its activate script is not used: it breaks when the folder moves.
+# Enters the environment, made where needed. Its activate script is not used: it breaks when the folder moves.
 enter_environment() {
     local folder="${venv_dir:-venv}"
     if [ -n "${VIRTUAL_ENV:-}" ]; then
-        runs "$VIRTUAL_ENV/bin/python" && python_cmd="$VIRTUAL_ENV/bin/python"
+        if runs "$VIRTUAL_ENV/bin/python"; then python_cmd="$VIRTUAL_ENV/bin/python"; else choose_python; fi
         return
     fi
-    if [ "$folder" = - ]; then return; fi
+    if [ "$folder" = - ]; then
+        choose_python
+        return
+    fi
     if ! runs "$folder/bin/python"; then
+        choose_python
         if ! is_supported "$python_cmd" && ! asked_for --skip-python-version-check "$@"; then
             exec "$python_cmd" launch.py # explains what is wrong with this Python
         fi
@@ -164,9 +168,9 @@ for number in (signal.SIGINT, signal.SIGQUIT): signal.signal(number, signal.SIG_
 os.execvp(sys.argv[1], sys.argv[1:])'
     local child code interrupted
     if { : <&0; } 2>/dev/null; then
-        "$python_cmd" -c "$undo" "$@" <&0 &
+        "$python_cmd" -IS -c "$undo" "$@" <&0 &
     else
-        "$python_cmd" -c "$undo" "$@" </dev/null &
+        "$python_cmd" -IS -c "$undo" "$@" </dev/null &
     fi
     child=$!
     trap 'interrupted=1; kill -TERM "$child" 2>/dev/null' TERM
@@ -188,7 +192,6 @@ main() {
     read_settings
     enter_checkout
     check_platform
-    choose_python
     enter_environment "$@"
     export_constants
     help_amd

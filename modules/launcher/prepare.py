@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modules.launcher.environment import LaunchEnvironment
 from modules.launcher.extensions import list_extensions, read_extension_choice
@@ -29,6 +31,9 @@ from modules.launcher.requirements import (
 from modules.launcher.state import LauncherState
 from modules.launcher.torch_setup import TorchSetup
 from modules.launcher.updates import update_check, update_extensions
+
+if TYPE_CHECKING:  # its imports (ssl, urllib) are for the first start only
+    from modules.launcher.torch_plan import TorchPlan
 
 NO_DEPENDENCIES_FILE = "requirements_nodeps.txt"
 _PACKAGE_SPACE = 100 << 20  # what one requirement takes with its dependencies, on average
@@ -101,9 +106,7 @@ class Preparation:
         due = [(file, words) for file, words in files if self._is_due(file)]
         missing = sum(len(file.missing) or len(file.uncheckable) for file, _ in due)
         plan = torch.plan() if wants_torch else None
-        print(
-            self._summary(torch, plan.build if plan else "", plan.reason if plan else "", missing), flush=True
-        )
+        print(summary(torch, plan, missing), flush=True)
         require_writable(site_folder())
         require_space(site_folder(), (plan.space if plan else 0) + missing * _PACKAGE_SPACE)
         self.pip.ensure()
@@ -121,23 +124,6 @@ class Preparation:
                 f"pip reported success, but {', '.join(entry.line for entry in left[:5])} is not installed.",
                 remedy=["Delete the environment's folder (venv) and start again."],
             )
-
-    def _summary(self, torch: TorchSetup, build: str, reason: str, missing: int) -> str:
-        have = installed_version("torch")
-        pytorch = f"to install: {build} ({reason})" if build else f"{have} is installed"
-        free = shutil.disk_usage(site_folder().parent).free if site_folder().parent.exists() else 0
-        machine = torch.machine
-        rows = (
-            ("System", f"{machine.system} {machine.architecture}"),
-            ("Python", f"{machine.python}, {sys.executable}"),
-            ("GPU", machine.describe()),
-            ("PyTorch", pytorch),
-            ("Packages", f"{missing} to install" if missing else "all there"),
-            ("Disk", f"{free / 2**30:.0f} GB free"),
-        )
-        return "\n".join(
-            ["The environment is being prepared.", *(f"  {name:9} {text}" for name, text in rows)]
-        )
 
     def _prepare_repositories(self, keeper: Keeper) -> bool:
         """Returns whether anything was installed in the place of a clone."""
@@ -208,6 +194,24 @@ class Preparation:
             self.install_dir, self.state, self.words, pins, self.variables.live_output, self.environ
         )
         return runner.run_all(folders)
+
+
+def summary(torch: TorchSetup, plan: TorchPlan | None, missing: int) -> str:
+    """One screen: what this machine has, which build of PyTorch it gets and why."""
+    machine = torch.machine
+    folder = next(path for path in (site_folder(), *site_folder().parents) if path.exists())
+    rows = (
+        ("System", f"{machine.system} {machine.architecture}"),
+        ("Python", f"{machine.python}, {sys.executable}"),
+        ("GPU", machine.describe()),
+        ("PyTorch", f"{plan.build}; {plan.reason}" if plan else f"{installed_version('torch')} is installed"),
+        ("Packages", f"{missing} to install" if missing else "all there"),
+        ("Disk", f"{shutil.disk_usage(folder).free / 2**30:.0f} GB free"),
+    )
+    lines = ["The environment is being prepared."]
+    for name, text in rows:
+        lines += textwrap.wrap(text, 98, initial_indent=f"  {name:9} ", subsequent_indent=" " * 12)
+    return "\n".join(lines)
 
 
 def find_requirement_file(install_dir: Path, name: str) -> Path | None:

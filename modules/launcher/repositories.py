@@ -8,6 +8,7 @@ leaves nothing behind. Standard library only.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -94,8 +95,8 @@ class Wanted:
 
     @property
     def order(self) -> str:
-        """What is remembered of an attempt; another order is tried again."""
-        return f"{self.url} {self.commit}"
+        """What is remembered of an attempt; another order is tried again. The address may hold a password."""
+        return hashlib.sha256(f"{self.url} {self.commit}".encode()).hexdigest()[:16]
 
 
 def wanted_repositories(
