@@ -115,3 +115,14 @@ function uiElementInSight(el) {
     const box = el.getBoundingClientRect();
     return box.bottom > 0 && box.top < window.innerHeight;
 }
+
+/** Selects a page tab by the id of its content, by a click on the strip. */
+function switch_to_tab(tab_id) {
+    gradioApp().querySelector(`#tabs button[role="tab"][aria-controls="${tab_id}"]`)?.click();
+    return [];
+}
+
+function switch_to_txt2img() {
+    switch_to_tab("tab_txt2img");
+    return Array.from(arguments);
+}

@@ -2,7 +2,7 @@
 "use strict";
 
 const runningTasks = {};
-const endFollowing = {};
+const pictureArrived = {};
 
 function create_submit_args(args) {
     return Array.from(args);
@@ -51,8 +51,8 @@ function followTask(tabname, id) {
     showSubmitButtons(tabname, false);
     clearMessages(tabname);
     const container = gradioApp().getElementById(`${tabname}_gallery_container`);
-    endFollowing[tabname]?.();
-    endFollowing[tabname] = requestProgress(id, container, container, () => {
+    pictureArrived[tabname]?.();
+    pictureArrived[tabname] = requestProgress(id, container, container, () => {
         if (runningTasks[tabname] === id) showSubmitButtons(tabname, true);
     });
 }
@@ -77,8 +77,8 @@ function submit() {
 
 /** End of the Generate event, whether it worked or not: the answer is on the page. */
 function finishSubmit(tabname) {
-    endFollowing[tabname]?.();
-    delete endFollowing[tabname];
+    pictureArrived[tabname]?.();
+    delete pictureArrived[tabname];
     delete runningTasks[tabname];
     localRemove(`${tabname}_task_id`);
     showSubmitButtons(tabname, true);

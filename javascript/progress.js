@@ -104,25 +104,22 @@ class ProgressView {
         this.preview.firstChild.src = source;
     }
 
-    /** Takes the bar away at once, the preview when the finished picture is there to replace it. */
+    /** Takes the bar away at once; the preview stays until reveal, or for two seconds. */
     close() {
         this.root.remove();
         setTitle("");
-        const preview = this.preview;
-        if (!preview) return;
-        const gallery = this.gallery;
-        let timer = null;
-        const observer = new MutationObserver(() => {
-            const images = Array.from(gallery.querySelectorAll("img")).filter((i) => !preview.contains(i));
-            if (images.length) Promise.allSettled(images.map((i) => i.decode())).then(remove);
+        setTimeout(() => this.preview?.remove(), 2000);
+    }
+
+    /** Takes the preview away when the pictures under it can be shown without a flash. */
+    reveal() {
+        if (!this.preview) return;
+        requestAnimationFrame(() => {
+            const under = Array.from(this.gallery.querySelectorAll("img"));
+            const shown = under.filter((image) => !this.preview.contains(image) && image.checkVisibility());
+            const decoded = shown.map((image) => image.decode());
+            Promise.allSettled(decoded).then(() => this.preview.remove());
         });
-        const remove = () => {
-            observer.disconnect();
-            clearTimeout(timer);
-            preview.remove();
-        };
-        observer.observe(gallery, { childList: true, subtree: true, attributeFilter: ["src"] });
-        timer = setTimeout(remove, 1500);
     }
 }
 
@@ -130,6 +127,7 @@ class ProgressView {
  * Follows a task: bar before progressbarContainer, preview inside gallery.
  * Calls atEnd once when the task is over, onProgress with every answer. A task that the server does
  * not know, or a server that does not answer, ends it after inactivityTimeout seconds.
+ * Returns a function to call when the finished pictures are on the page; it ends the following too.
  */
 function requestProgress(id_task, progressbarContainer, gallery, atEnd, onProgress, inactivityTimeout = 40) {
     const view = new ProgressView(progressbarContainer, gallery);
@@ -183,5 +181,8 @@ function requestProgress(id_task, progressbarContainer, gallery, atEnd, onProgre
     };
     view.show({ active: false, progress: 0, eta: null, textinfo: null });
     poll();
-    return end;
+    return () => {
+        end();
+        view.reveal();
+    };
 }

@@ -51,7 +51,7 @@ def create_quicksettings(gr: Any, services: PageServices) -> QuickSettings:
         select,
         [checkpoint],
         outputs,
-        js="(title) => [desiredCheckpointName || title]",
+        js="takeDesiredCheckpoint",
         show_progress="hidden",
         **QUIET_EVENT,
     )

@@ -46,26 +46,32 @@ def create_app(services: FakeServices) -> FastAPI:
 
 
 @contextlib.contextmanager
-def serve(services: FakeServices, **mount: Any) -> Iterator[PageServer]:
-    """Start the server first, then build and mount the page, as the program does."""
-    app = create_app(services)
-    path = mount.get("path", "/")
-    mount_waiting_page(app, path=path)
+def listening(app: FastAPI) -> Iterator[str]:
+    """Serve ``app`` on a free port and give its address."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    start = time.perf_counter()
-    page = create_page(services)
-    built = time.perf_counter()
-    mount_page(app, page, allowed_paths=[services.folder / "outputs"], **mount)
-    mounted = time.perf_counter()
     try:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}{path}"
-        yield PageServer(url, services, app, built - start, mounted - built)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(timeout=10)
         listener.close()
+
+
+@contextlib.contextmanager
+def serve(services: FakeServices, **mount: Any) -> Iterator[PageServer]:
+    """Start the server first, then build and mount the page, as the program does."""
+    app = create_app(services)
+    path = mount.get("path", "/")
+    mount_waiting_page(app, path=path)
+    with listening(app) as url:
+        start = time.perf_counter()
+        page = create_page(services)
+        built = time.perf_counter()
+        mount_page(app, page, allowed_paths=[services.folder / "outputs"], **mount)
+        mounted = time.perf_counter()
+        yield PageServer(url + path, services, app, built - start, mounted - built)

@@ -73,7 +73,7 @@ def test_routes_added_after_the_page_are_reached(server: PageServer) -> None:
 def test_waiting_page_until_the_page_is_there() -> None:
     app = FastAPI()
     mount_waiting_page(app)
-    app.get("/internal/ping")(lambda: {})
+    app.get("/internal/ping")(lambda: {"up": True})
     client = TestClient(app)
     answer = client.get("/")
     assert answer.status_code == 503 and "starting" in answer.text
