@@ -99,7 +99,7 @@ def wants_exit(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
 def _all_words(argv: Sequence[str], environ: Mapping[str, str]) -> list[str]:
     words = list(argv)
     if "--test-server" not in words:
-        return words + _split(environ.get("COMMANDLINE_ARGS", ""))
+        return words + split_words(environ.get("COMMANDLINE_ARGS", ""))
     for extra in _TEST_SERVER_WORDS:
         words += [] if extra[0] in words else extra
     return words
@@ -213,7 +213,8 @@ _TYPES: Mapping[str, Any] = {
 }
 
 
-def _split(text: str, windows: bool = os.name == "nt") -> list[str]:
+def split_words(text: str, windows: bool = os.name == "nt") -> list[str]:
+    """Words of a command line with shell quoting; on Windows a backslash stays what it is."""
     lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
     lexer.whitespace_split = True
     lexer.commenters = ""
