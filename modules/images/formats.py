@@ -112,7 +112,7 @@ FORMATS: Mapping[str, ImageFormat] = {
     "jpeg": _JPEG,
     "webp": ImageFormat("WEBP", _webp, ("RGBA", "RGB"), max_side=16_383),
     "avif": ImageFormat("AVIF", _jpeg, ("RGBA", "RGB")),
-    "gif": ImageFormat("GIF", _gif, (), max_side=65_535),
+    "gif": ImageFormat("GIF", _gif, ("1", "L", "LA", "P", "RGB", "RGBA"), max_side=65_535),
     "bmp": ImageFormat("BMP", _plain, ("L", "RGB")),
     "tif": ImageFormat("TIFF", _plain, ()),
     "tiff": ImageFormat("TIFF", _plain, ()),

@@ -123,7 +123,7 @@ class Options:
             info = self.data_labels.get(key)
             if info is not None and info.do_not_save:
                 return
-            self.data[key] = value if info is None else convert(key, info, self.data.get(key), value)
+            self.data[key] = self._typed(key, value)
             self._unusable.pop(key, None)
 
     def set(self, key: str, value: Any, is_api: bool = False, run_callbacks: bool = True) -> bool:
@@ -140,7 +140,7 @@ class Options:
             return False
         with self._lock:
             old = getattr(self, key)
-            new = convert(key, info, old, value)
+            new = self._typed(key, value)
             if new == old:
                 return False
             if self._locks.is_hidden(key, info, self.restricted_opts):
@@ -148,6 +148,11 @@ class Options:
             setattr(self, key, new)
         # Outside the lock: loading a model may take a minute, and other threads go on reading.
         return self._changed(key, old, new) if run_callbacks else True
+
+    def _typed(self, key: str, value: Any) -> Any:
+        """``value`` in the type of our own settings; values of extensions' settings are their affair."""
+        info = self.data_labels.get(key)
+        return convert(key, info, self.data.get(key), value) if info is not None and info.checked else value
 
     def _changed(self, key: str, old: Any, new: Any) -> bool:
         callback = self.data_labels[key].onchange

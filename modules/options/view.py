@@ -90,10 +90,11 @@ def convert(key: str, info: OptionInfo, current: Any, value: Any) -> Any:
     """``value`` in the type of the setting, or InvalidInput naming key, value and expectation."""
     if info.do_not_save:
         raise InvalidInput(f"{key!r} is an explanation on the page of settings, not a setting.", field=key)
+    expected = f"a value like {info.default!r}"
     try:
         return conform(info.default, value) if info.checked else _loose(info, current, value)
     except (ValueError, TypeError, OverflowError) as error:
-        expected = error
+        expected = str(error) if info.checked else expected
     try:
         # Text in the spelling of infotext, where every word but False is true.
         return cast(info.default, current, _text_only(value))

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import total_ordering
 from typing import Any
 
 _VERSION = re.compile(r"v?(\d{1,6}(?:\.\d{1,6}){0,4})(?:-?rc(\d{0,6}))?(?:-(\d{1,9}))?$", re.IGNORECASE)
@@ -14,7 +13,6 @@ _ALIGNMENT = 64
 _OLD_FIRST_PASS_PIXELS = 512 * 512
 
 
-@total_ordering
 @dataclass(frozen=True)
 class TextVersion:
     """A version as ``git describe`` writes it: release, candidate before it, commits after it."""
