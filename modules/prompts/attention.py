@@ -25,13 +25,15 @@ BREAK_WEIGHT = -1.0
 # Up to this many enclosing pairs the factors are multiplied in the order in which the pairs close,
 # which reproduces the reference to the last bit. Deeper, running products keep the time linear.
 EXACT_DEPTH = 16
+# 1.1 to this power is far outside of float32: nobody means that many open brackets.
+MAX_DEPTH = 2000
 FLOAT32_MAX = 3.4028234e38
 
 _PIECE = re.compile(r"\\[\\()\[\]]?|[()\[\]:]|[^\\()\[\]:]+")
 _NUMBER_AND_CLOSER = re.compile(r":\s*([+-]?[.\d]+)\s*\)")
 
 
-@dataclass
+@dataclass(slots=True)
 class _Pair:
     """One opening bracket: its factor and its rank in the order of application, once known."""
 
@@ -129,19 +131,19 @@ def parse_attention(text: str, emphasis: str = "Original") -> list[tuple[str, fl
     Returns:
         ``[(text, weight), ...]``, never empty. A BREAK is the part ``("BREAK", -1.0)``.
         A number such as ``1.2.3`` is no weight: the text stays and the bracket counts 1.1.
-        A prompt whose weights leave the range of a float32 (several hundred nested brackets)
-        is taken literally.
+        A prompt whose weights leave the range of a float32 (several hundred nested brackets), or
+        with more than ``MAX_DEPTH`` brackets open at once, is taken literally.
     """
     if emphasis == "None":
         return [(text, 1.0)]
     scan = _scan(text)
-    parts = _merge(_weigh(scan))
-    if any(not abs(weight) <= FLOAT32_MAX for _, weight in parts):
+    parts = _merge(_weigh(scan)) if scan is not None else None
+    if parts is None or any(not abs(weight) <= FLOAT32_MAX for _, weight in parts):
         return [(text, 1.0)]
     return parts or [("", 1.0)]
 
 
-def _scan(text: str) -> _Scan:
+def _scan(text: str) -> _Scan | None:
     scan = _Scan()
     position = 0
     while position < len(text):
@@ -152,6 +154,8 @@ def _scan(text: str) -> _Scan:
             scan.add_literal(piece[1:])
         elif piece in ("(", "["):
             scan.open(piece)
+            if len(scan.open_pairs[piece]) > MAX_DEPTH:
+                return None
         elif piece == ":":
             weight = _weight_at(text, match.start()) if scan.open_pairs["("] else None
             if weight is None:

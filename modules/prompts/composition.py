@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 _SEPARATOR = re.compile(r"\bAND\b")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?|[0-9]*\.[0-9]+)")
+# Every part costs a pass of the UNet at each step. A prompt with more is a slip of the pen.
+MAX_PARTS = 256
 _NUMBER_CHARACTERS = "0123456789.+-"
 
 
@@ -30,9 +32,13 @@ def split_and(text: str) -> list[tuple[str, float]]:
 
     Returns:
         ``[(text, weight), ...]``, at least one pair. Blanks at the end of a part are dropped.
-        A part without ``:number`` at its end has weight 1.
+        A part without ``:number`` at its end has weight 1. With more than ``MAX_PARTS`` parts the
+        prompt is taken literally.
     """
-    return [_split_weight(part) for part in _SEPARATOR.split(text)]
+    parts = _SEPARATOR.split(text)
+    if len(parts) > MAX_PARTS:
+        return [(text, 1.0)]
+    return [_split_weight(part) for part in parts]
 
 
 def compose(prompts: list[str]) -> Composition:

@@ -7,7 +7,7 @@ tag is a kind and a list of arguments.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 _OPENING = re.compile(r"<(\w+):")
@@ -55,7 +55,7 @@ def parse_extra_networks(text: str) -> tuple[str, Networks]:
     return "".join(kept), networks
 
 
-def parse_batch(prompts: Sequence[str]) -> tuple[list[str], Networks]:
+def parse_batch(prompts: Iterable[str]) -> tuple[list[str], Networks]:
     """Take the tags out of every prompt of a batch; the first prompt alone decides what is active."""
     parsed = [parse_extra_networks(prompt) for prompt in prompts]
     return [text for text, _ in parsed], parsed[0][1] if parsed else {}

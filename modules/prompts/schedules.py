@@ -57,6 +57,8 @@ class StepClock:
 class Choice:
     """A place in a prompt whose text depends on the step."""
 
+    __slots__ = ()
+
     def choose(self, step: int) -> Nodes:
         raise NotImplementedError
 
@@ -64,7 +66,7 @@ class Choice:
 Nodes = list["str | Choice"]
 
 
-@dataclass
+@dataclass(slots=True)
 class Switch(Choice):
     """``before`` up to and including the step ``last``, then ``after``."""
 
@@ -76,7 +78,7 @@ class Switch(Choice):
         return self.before if step <= self.last else self.after
 
 
-@dataclass
+@dataclass(slots=True)
 class Alternation(Choice):
     """One option a step, the first on step 1."""
 
@@ -112,7 +114,7 @@ def prompt_schedule(
 # --- first pass: which brackets belong together, and what they are -------------------------------
 
 
-@dataclass
+@dataclass(slots=True)
 class _Bracket:
     """An open bracket while its inside is read; afterwards a choice between texts."""
 
@@ -200,7 +202,7 @@ def _special_characters(text: str) -> Iterator[tuple[int, str]]:
 # --- second pass: the tree of choices, and the text of a step ------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Border:
     """A place where a field of a choice begins (``field``) or where the choice ends (``None``)."""
 
