@@ -19,7 +19,7 @@ from modules.api.fields import FieldRow, build_model
 from modules.api.generation import Generation
 from modules.api.later import add_later
 from modules.api.listings import Listings
-from modules.api.middleware import BodyLimit, Clock
+from modules.api.middleware import BodyLimit, Clock, Subpath
 from modules.api.origins import OriginGuard, OriginRules, split_origins
 from modules.api.replies import on_easel_error, on_validation_error
 from modules.api.routing import route_class
@@ -128,8 +128,7 @@ def create_app(services: ApiServices) -> FastAPI:
     ``--api-auth``; those below ``/internal`` are always there and open, as in the reference.
     """
     flags = services.flags
-    subpath = (getattr(flags, "subpath", None) or "").strip("/")
-    app = FastAPI(title="Easel", root_path=f"/{subpath}" if subpath else "")
+    app = FastAPI(title="Easel")
     if getattr(flags, "api", False) or getattr(flags, "nowebui", False):
         pairs = parse_pairs(getattr(flags, "api_auth", None))
         documented = [Security(DocumentedBasic())] if pairs else []
@@ -180,3 +179,6 @@ def _add_layers(app: FastAPI, services: ApiServices) -> None:
             allow_credentials=True,
         )
     app.add_middleware(Clock, log_requests=bool(getattr(flags, "api_log", False)))
+    subpath = (getattr(flags, "subpath", None) or "").strip("/")
+    if subpath:
+        app.add_middleware(Subpath, prefix=f"/{subpath}")

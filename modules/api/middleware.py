@@ -105,6 +105,20 @@ class Clock:
         await self.app(scope, receive, timed)
 
 
+class Subpath:
+    """Serves the application below ``prefix``, behind proxies that strip it and behind those that do not."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self.app = app
+        self.prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Tell the application where it is, and pass the request on."""
+        if scope["type"] in ("http", "websocket"):
+            scope["root_path"] = self.prefix
+        await self.app(scope, receive, send)
+
+
 def _one_line(path: str) -> str:
     """A path that cannot forge a second line of the log."""
     return path[:200].encode("unicode_escape").decode("ascii")

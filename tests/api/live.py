@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 from argparse import Namespace
@@ -225,17 +226,13 @@ def live(
             assert server.worker.stop(60)
 
 
-def raw(address: tuple[str, int], request: bytes) -> bytes:
-    """Send bytes over a plain socket and return what comes back until the server closes or is silent."""
+def raw(address: tuple[str, int], request: bytes) -> tuple[int, bytes]:
+    """Send bytes over a plain socket; status and body of the answer."""
     with socket.create_connection(address, timeout=30) as connection:
         connection.sendall(request)
-        received = b""
-        while b"\r\n\r\n" not in received:
-            part = connection.recv(65536)
-            if not part:
-                break
-            received += part
-        return received
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer.status, answer.read()
 
 
 __all__ = ["FakeCatalogue", "FakePainter", "Gate", "Live", "build", "flags", "live", "raw", "replace"]

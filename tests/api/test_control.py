@@ -258,8 +258,10 @@ assert "torch" not in sys.modules and "gradio" not in sys.modules
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of Windows differ")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_the_process_with_zero_while_a_step_hangs(number: signal.Signals) -> None:
+@pytest.mark.parametrize(("number", "hanging"), [(signal.SIGTERM, True), (signal.SIGINT, False)])
+def test_signal_ends_the_process_with_zero_also_while_a_step_hangs(
+    number: signal.Signals, hanging: bool
+) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT.format(root=str(ROOT))],
         stdout=subprocess.PIPE,
@@ -268,8 +270,12 @@ def test_signal_ends_the_process_with_zero_while_a_step_hangs(number: signal.Sig
     )
     assert process.stdout is not None
     url = f"http://127.0.0.1:{process.stdout.readline().strip()}"
-    with httpx.Client(base_url=url, timeout=60, verify=False) as client, pytest.raises(httpx.ReadTimeout):
-        client.post("/sdapi/v1/txt2img", json={"prompt": "wait", "width": 8, "height": 8}, timeout=0.5)
+    with httpx.Client(base_url=url, timeout=60, verify=False) as client:
+        assert client.get("/internal/ping").status_code == 200
+        if hanging:
+            with pytest.raises(httpx.ReadTimeout):
+                body = {"prompt": "wait", "width": 8, "height": 8}
+                client.post("/sdapi/v1/txt2img", json=body, timeout=0.5)
     process.send_signal(number)
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
