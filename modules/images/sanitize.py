@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from dataclasses import dataclass
 
 # Not allowed in names on Windows, or with a meaning in URLs and on other systems.
@@ -55,7 +56,10 @@ def safe_stem(name: str, extension: str = "", rules: NameRules = DEFAULT_RULES) 
         name = name.replace("\\", "_")
     if os.name == "nt":
         name = name.translate({ord(character): "_" for character in _FORBIDDEN})
-    room = _MAX_NAME_BYTES - _ROOM_FOR_COUNTER - len(os.fsencode(extension))
+    # Under a locale that is not UTF-8 some characters have no bytes in file names.
+    codec = sys.getfilesystemencoding()
+    name = name.encode(codec, "replace").decode(codec).replace("?", "_") if codec != "utf-8" else name
+    room = _MAX_NAME_BYTES - _ROOM_FOR_COUNTER - len(extension)
     name = name.encode("utf-8")[:room].decode("utf-8", "ignore").rstrip(" .")
     if not rules.unix and _RESERVED.match(name):
         name = f"_{name}"

@@ -113,7 +113,7 @@ def save_image(
         if pending.path != proposed:
             namer = _fixed(pending.path, settings)
         return _write(pending, row, namer, settings)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a path that cannot be written in this locale
         raise _not_saved(error, image, pending.path) from error
 
 
@@ -138,7 +138,7 @@ def save_image_as(
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = _encode(pending, row, settings)
         return _publish(temporary, _Namer(lambda attempt: target, True))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _not_saved(error, image, target) from error
 
 
@@ -349,13 +349,14 @@ def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
         return image.resize(size)  # modes such as palette and 1 bit know no filter
 
 
-def _not_saved(error: OSError, image: Image.Image, path: Path) -> ImageNotSaved:
-    reason = error.strerror or str(error) or type(error).__name__
+def _not_saved(error: OSError | ValueError, image: Image.Image, path: Path) -> ImageNotSaved:
+    code = error.errno if isinstance(error, OSError) else None
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     remedy = {
         errno.ENOSPC: "Make room on the disk",
         errno.EACCES: "Give write permission, or choose another output folder in the settings",
         errno.EROFS: "Choose an output folder in the settings that can be written",
-    }.get(error.errno or 0, "Check the output folder in the settings")
+    }.get(code or 0, "Check the output folder in the settings")
     return ImageNotSaved(
         f"The picture could not be saved in {path.parent} ({reason}). {remedy}; the picture is kept.",
         image,

@@ -73,7 +73,7 @@ def read_settings(path: Path, damaged_dir: Path) -> StoredSettings:
         raw = path.read_bytes()
     except FileNotFoundError:
         return StoredSettings()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise SettingsFileError(
             f"The settings in {path} cannot be read ({_reason(error)}). "
             "Defaults are used and the file is left as it is; correct its permissions and restart."
@@ -95,7 +95,7 @@ def save_settings(path: Path, data: Mapping[str, Any]) -> None:
         if old is not None and _parse(old) is not None:
             write_atomic(backup_of(path), old)
         write_atomic(path, encoded)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a path that cannot be written in this locale
         raise SettingsFileError(
             f"The settings could not be written to {path} ({_reason(error)}). "
             "They stay in force until the program ends and the old file is unchanged; "
@@ -103,8 +103,8 @@ def save_settings(path: Path, data: Mapping[str, Any]) -> None:
         ) from None
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _encode(data: Mapping[str, Any]) -> bytes:

@@ -65,11 +65,15 @@ class SettingsView(Mapping[str, Any]):
         """A view in which some settings have other values.
 
         Raises InvalidInput for a key that is no setting or a value of the wrong kind, Forbidden for
-        a key that is frozen or locked by a flag.
+        a key that is frozen or locked by a flag. Overrides come with requests, so settings that are
+        not for the HTTP interface keep their values.
         """
         values = dict(self._values)
         for key, value in {**(overrides or {}), **more}.items():
             new = self._checked(key, value)
+            info = self._labels.get(key)
+            if info is not None and info.restrict_api:
+                continue
             if key in self._locked and new != values.get(key):
                 raise Forbidden(self._locked[key])
             values[key] = new

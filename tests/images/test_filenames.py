@@ -193,3 +193,8 @@ def test_stems_fit_every_file_system(text: str) -> None:
     assert len((stem + "-1234.png").encode("utf-8")) <= 255
     assert not set(stem) & set("/\0")
     assert stem not in (".", "..")
+
+
+def test_names_in_a_locale_without_their_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "iso-8859-1")
+    assert safe_stem("é-画像-🎨") == "é-__-_"

@@ -316,6 +316,11 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
         save(tmp_path / "outputs")
 
 
+def test_a_folder_that_no_system_can_name(tmp_path: Path) -> None:
+    with pytest.raises(ImageNotSaved, match="null"):
+        save(tmp_path / "a\0b")
+
+
 def test_trouble_with_the_companions_does_not_cost_the_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

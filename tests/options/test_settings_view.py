@@ -73,3 +73,8 @@ def test_a_view_travels_to_other_processes() -> None:
     view = default_options().view({"tiling": True})
     assert pickle.loads(pickle.dumps(view)).tiling is True
     assert copy.deepcopy(view)["tiling"] is True
+
+
+def test_requests_cannot_open_the_network() -> None:
+    view = default_options().view({"api_forbid_local_requests": False, "tiling": True})
+    assert (view.api_forbid_local_requests, view.tiling) == (True, True)
