@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
 
 from modules.prompts.attention import BREAK_WEIGHT, BREAK_WORD, parse_attention
+
+if TYPE_CHECKING:  # counting tokens needs no torch
+    from torch import Tensor
 
 CHUNK_TOKENS = 75
 CHUNK_LENGTH = CHUNK_TOKENS + 2

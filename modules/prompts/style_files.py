@@ -72,7 +72,7 @@ def write_styles(path: Path, rows: Sequence[StyleRow]) -> None:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     writer.writerows((row.name, row.prompt, row.negative_prompt) for row in rows)
-    content = text.getvalue().encode("utf-8-sig", errors="replace")
+    content = text.getvalue().replace("\0", "").encode("utf-8-sig", errors="replace")
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,12 +101,12 @@ def backup_path(path: Path) -> Path:
 def _read(path: Path) -> list[StyleRow]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         content = file.read()
-    if "\0" in content:
-        raise ValueError("it contains NUL bytes")
+    # What a crash leaves of a file is often NUL bytes, and the csv module of Python 3.10 refuses them.
+    text = content.replace("\0", "")
     # The module's default limit of 128 kB would lose a whole file for one long style.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD))
-    reader = csv.DictReader(io.StringIO(content, newline=""), skipinitialspace=True)
-    if reader.fieldnames is not None and "name" not in reader.fieldnames:
+    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+    if content and "name" not in (reader.fieldnames or ()):
         raise ValueError('there is no column "name"')
     rows = []
     for record in reader:

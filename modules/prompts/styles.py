@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from modules.errors import NotFound
+from modules.errors import InvalidInput, NotFound
 from modules.prompts.style_files import StyleRow, expand_patterns, read_styles, write_styles
 
 PLACEHOLDER = "{prompt}"
@@ -152,7 +152,15 @@ class StyleDatabase:
         return names, prompt, negative_prompt
 
     def put(self, style: PromptStyle) -> None:
-        """Add a style or replace the one of that name; saved by ``save_styles``."""
+        """Add a style or replace the one of that name; saved by ``save_styles``.
+
+        Raises:
+            InvalidInput: the name is empty or begins with ``#``, which marks lines that are not read.
+        """
+        if not style.name.strip() or style.name.startswith("#"):
+            raise InvalidInput(
+                f'"{style.name}" cannot name a style: the name must not be empty or begin with "#".', "name"
+            )
         known = self.styles.get(style.name)
         path = style.path or (known.path if known else None) or str(self.default_path or "")
         self.styles[style.name] = style._replace(path=path or None)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.errors import EaselError, NotFound
+from modules.errors import EaselError, InvalidInput, NotFound
 from modules.prompts.styles import (
     DO_NOT_SAVE,
     PromptStyle,
@@ -130,7 +130,7 @@ def test_several_files_and_patterns(tmp_path: Path) -> None:
         assert lines[1:] == [f"{name},p,"], "dividers are not saved and styles stay in their file"
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00broken", b"name,prompt\n\0,x", b"wrong,columns\na,b\n"])
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00broken", b"\0\0\0\0", b"wrong,columns\na,b\n"])
 def test_a_damaged_file_is_named_and_its_backup_used(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "styles.csv"
     path.write_bytes(content)
@@ -172,6 +172,22 @@ def test_a_style_of_a_megabyte(tmp_path: Path) -> None:
     database.put(PromptStyle("long", "x" * 1_000_000, "\ud800"))
     database.save_styles()
     assert len(StyleDatabase([path]).styles["long"].prompt or "") == 1_000_000
+
+
+def test_nul_does_not_cost_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "styles.csv"
+    database = StyleDatabase([path])
+    database.put(PromptStyle("a", "b\0c", ""))
+    database.save_styles()
+    assert StyleDatabase([path]).styles["a"].prompt == "bc"
+    path.write_bytes(path.read_bytes() + b"d,e\0f,\r\n")
+    assert StyleDatabase([path]).styles["d"].prompt == "ef"
+
+
+@pytest.mark.parametrize("name", ["", " ", "#hidden"])
+def test_a_name_that_could_not_be_read_back_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match="name"):
+        StyleDatabase([]).put(PromptStyle(name, "a", "b"))
 
 
 @pytest.mark.skipif(not HAVE_GOLDENS, reason="needs the reference data")
