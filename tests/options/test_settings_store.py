@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+import tempfile
 import threading
 from argparse import Namespace
 from pathlib import Path
@@ -188,14 +190,31 @@ def test_refusals_of_the_file_system_become_one_sentence(
     assert str(config) in str(caught.value)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_read_only_folder(config: Path) -> None:
-    config.parent.chmod(0o500)
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permission bits of Unix")
+def test_read_only_folder() -> None:
+    nobody = 65_534
+    folder = Path(tempfile.mkdtemp())
+    config = folder / "config.json"
+    default_options().save(config)
+    root = os.geteuid() == 0
     try:
-        with pytest.raises(SettingsFileError, match="could not be written"):
-            default_options().save(config)
+        if root:  # root may write everywhere, so the test goes on as somebody else
+            os.chown(folder, nobody, nobody)
+            os.seteuid(nobody)
+        folder.chmod(0o500)
+        opts = default_options()
+        opts.load(config)
+        opts.set("tiling", True)
+        with pytest.raises(SettingsFileError, match=r"could not be written.*Permission denied"):
+            opts.save(config)
+        assert opts.tiling is True
+        config_text = config.read_text(encoding="utf-8")
+        assert json.loads(config_text)["tiling"] is False
     finally:
-        config.parent.chmod(0o700)
+        folder.chmod(0o700)
+        if root:
+            os.seteuid(0)
+        shutil.rmtree(folder)
 
 
 def test_a_folder_in_place_of_the_file(config: Path) -> None:
