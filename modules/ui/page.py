@@ -15,10 +15,14 @@ from modules.ui.txt2img import create_txt2img
 HINT = "Ctrl+Enter: generate · Esc: interrupt · Alt+Enter: skip"
 
 
+CACHE_SECONDS = (3600, 86400)
+"""How often copies of unsaved pictures are looked for, and the age at which they are removed."""
+
+
 def create_page(services: PageServices, *, title: str = "Easel") -> Any:
     """Build the page as ``gr.Blocks``; imports Gradio, so call it when the API already answers."""
     gr = load_gradio()
-    with gr.Blocks(title=title, analytics_enabled=False, fill_width=True) as page:
+    with gr.Blocks(title=title, analytics_enabled=False, fill_width=True, delete_cache=CACHE_SECONDS) as page:
         quick = create_quicksettings(gr, services)
         with gr.Tabs(elem_id="tabs"), gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):
             top = create_txt2img(gr, services)

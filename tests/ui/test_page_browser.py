@@ -13,7 +13,7 @@ from modules.errors import NonFiniteError
 from modules.ui import create_page, mount_page, mount_waiting_page
 from tests.paths import DATA
 from tests.ui.fake_services import FakeServices
-from tests.ui.page_server import PageServer, create_app, listening
+from tests.ui.page_server import PageServer, create_app, listening, serve
 
 pytestmark = pytest.mark.browser
 
@@ -99,6 +99,17 @@ def test_generate_works_again_and_again(page: Watched, services: FakeServices) -
         assert prompt in page.text("#html_info_txt2img")
         assert "Time taken" in page.text("#html_log_txt2img")
     assert page.page.title() == "Easel"
+
+
+def test_saved_pictures_outlive_the_server(context: Any, services: FakeServices) -> None:
+    with serve(services) as server:
+        page = context.new_page()
+        page.goto(server.url)
+        page.wait_for_function("window.executedOnLoaded")
+        page.click(GENERATE)
+        page.locator(PREVIEW).first.wait_for()
+        page.close()
+    assert last_job(services).result.pictures[0].path.is_file()
 
 
 def test_values_of_the_page_reach_the_job(page: Watched, services: FakeServices) -> None:
