@@ -138,9 +138,23 @@ class JobQueue:
             return self._store.get(job_id)
 
     def future(self, job_id: str) -> Future[Any] | None:
-        """The future of a living job: a reloaded page waits on it again."""
+        """Future of a known job, for instance for a page that was reloaded. Any number may wait on it.
+
+        Of an ended job it has the outcome, as long as that is remembered; ``None`` when it is not.
+        """
         with self._changed:
-            return self._futures.get(job_id)
+            living = self._futures.get(job_id)
+            record = self._store.get(job_id)
+        if living is not None or record is None or not record.state.final:
+            return living
+        ended: Future[Any] = Future()
+        if record.error is not None:
+            ended.set_exception(record.error)
+        elif record.result is not None:
+            ended.set_result(record.result)
+        else:
+            return None
+        return ended
 
     def _ids(self, *states: JobState) -> tuple[str, ...]:
         with self._changed:

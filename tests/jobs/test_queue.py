@@ -182,3 +182,23 @@ def test_abandoning_answers_who_waits_for_a_running_job() -> None:
     queue.finish("a", "late")
     with pytest.raises(Busy, match="left"):
         future.result(0)
+
+
+def test_reloaded_page_finds_its_job_again() -> None:
+    queue = JobQueue(MemoryJobStore(keep_results=1))
+    first = queue.submit(job("a"))
+    assert queue.future("a") is first
+    queue.take(0)
+    queue.finish("a", "picture")
+    again = queue.future("a")
+    assert again and again.result(0) == "picture"
+    queue.submit(job("b"))
+    queue.take(0)
+    queue.fail("b", ValueError("torn"))
+    failed = queue.future("b")
+    assert failed and isinstance(failed.exception(0), ValueError)
+    queue.submit(job("c"))
+    queue.take(0)
+    queue.finish("c", "newer")
+    assert queue.future("a") is None
+    assert queue.future("unknown") is None
