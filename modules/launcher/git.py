@@ -57,6 +57,13 @@ class Git:
         )
 
 
+def explain(finished: Finished) -> str:
+    """Why a git command failed, in one line without passwords: git's first complaint, else its last word."""
+    lines = [line.strip() for line in finished.output.replace("\r", "\n").splitlines()]
+    complaint = next((line for line in lines if line.startswith(("fatal:", "error:"))), finished.last_line)
+    return without_password(finished.gave_up or complaint)
+
+
 def _git_environ(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in environ.items() if name not in _FOREIGN}
     kept.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=15")

@@ -90,9 +90,9 @@ class _Patience:
         """Why the program must be ended, or an empty text."""
         now = time.monotonic()
         if self.limit is not None and now - self.started > self.limit:
-            return f"no end within {self.limit:.0f} s"
+            return f"no end within {self.limit:g} s"
         if self.silence is not None and now - self.heard > self.silence:
-            return f"no answer for {self.silence:.0f} s"
+            return f"no answer for {self.silence:g} s"
         return ""
 
     def over(self, process: subprocess.Popen[bytes]) -> bool:

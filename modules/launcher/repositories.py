@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modules.launcher.git import FULL_COMMIT, Git, head_commit, without_password
+from modules.launcher.git import FULL_COMMIT, Git, explain, head_commit, without_password
 from modules.launcher.state import LauncherState
 
 _INCOMING = ".incoming-"
@@ -176,7 +176,7 @@ class Keeper:
         for step in steps:
             finished = self.git.run(*step)
             if not finished.ok:
-                return without_password(finished.last_line)
+                return explain(finished)
         there = head_commit(clone)
         if FULL_COMMIT.match(wanted.commit) and there != wanted.commit:
             return f"asked for commit {wanted.commit}, got {there}"

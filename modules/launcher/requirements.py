@@ -144,7 +144,7 @@ def _fits(version: str, operator: str, wanted: str) -> bool:
         return version == wanted
     if wanted.endswith(".*"):
         prefix = release(wanted[:-2])
-        return (release(version)[: len(prefix)] == prefix) is (operator == "==")
+        return (_padded(release(version), prefix)[0][: len(prefix)] == prefix) is (operator == "==")
     if operator in ("==", "!="):
         public = version if "+" in wanted else version.partition("+")[0]
         return _same(public, wanted) is (operator == "==")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modules.launcher.extensions import ExtensionFolder
-from modules.launcher.git import Git, head_commit, without_password
+from modules.launcher.git import Git, explain, head_commit
 
 
 def update_extensions(folders: Sequence[ExtensionFolder], git: Git) -> tuple[str, ...]:
@@ -25,7 +25,7 @@ def update_extensions(folders: Sequence[ExtensionFolder], git: Git) -> tuple[str
         finished = git.run("-C", str(folder.path), "pull", "--ff-only", "--recurse-submodules", "--progress")
         if not finished.ok:
             failed.append(folder.name)
-            print(f"Extension {folder.name}: cannot be updated: {without_password(finished.last_line)}")
+            print(f"Extension {folder.name}: cannot be updated: {explain(finished)}")
         elif head_commit(folder.path) != before:
             print(f"Extension {folder.name}: updated to {(head_commit(folder.path) or '')[:8]}")
     return tuple(failed)
@@ -37,7 +37,7 @@ def update_check(install_dir: Path, git: Git) -> str:
         return "Update check: this copy is not a git checkout, so its age cannot be told."
     fetched = git.run("-C", str(install_dir), "fetch", "--progress")
     if not fetched.ok:
-        return f"Update check: the repository cannot be asked: {without_password(fetched.last_line)}"
+        return f"Update check: the repository cannot be asked: {explain(fetched)}"
     behind = git.run("-C", str(install_dir), "rev-list", "--count", "HEAD..@{upstream}")
     if not behind.ok or not behind.output.strip().isdigit():
         return "Update check: this checkout follows no branch of a remote repository."

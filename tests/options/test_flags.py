@@ -10,11 +10,11 @@ import pytest
 
 from modules.options.flag_rows import FLAGS, PENDING
 from modules.options.flags import (
-    split_words,
     build_parser,
     command_words,
     parse_flags,
     parse_launcher_flags,
+    split_words,
     wants_exit,
 )
 from tests.paths import CONTRACT, DATA, HAVE_CONTRACT
