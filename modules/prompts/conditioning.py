@@ -146,17 +146,23 @@ class PromptConditioner:
             [[(scheduled[text], weight) for text, weight in picture] for picture in composition.parts]
         )
 
+    def empty_chunk(self, options: TextOptions) -> Tensor:
+        """The encoding of an empty text, [1, 77, D]: what ``pad_cond_uncond`` fills up with."""
+        return self._encode(("",), options, negative=False).rows.crossattn
+
     def _scheduled(
         self, prompt: str, which: Pass, options: TextOptions, negative: bool = False
     ) -> ScheduledPrompt:
         schedule = prompt_schedule(prompt, which.steps, which.hires_steps, which.old_scheduling)
-        texts = tuple(text for _, text in schedule)
+        encoded = self._encode(tuple(text for _, text in schedule), options, negative)
+        return ScheduledPrompt(tuple(end for end, _ in schedule), encoded)
+
+    def _encode(self, texts: tuple[str, ...], options: TextOptions, negative: bool) -> EncodedTexts:
         matcher = self.matcher
         key = self._key(texts, options, negative, matcher.signature if matcher else None)
-        encoded = self.cache.get(
+        return self.cache.get(
             key, lambda: self.system.encode(texts, options, negative=negative, matcher=matcher)
         )
-        return ScheduledPrompt(tuple(end for end, _ in schedule), encoded)
 
     def _key(
         self, texts: tuple[str, ...], options: TextOptions, negative: bool, embeddings: Hashable

@@ -156,6 +156,11 @@ def test_sdxl_tells_negative_prompts_and_sizes_apart(sdxl: StandIn) -> None:
     assert len(conditioner.calls) == 3
 
 
+def test_the_encoding_of_nothing_is_there_to_fill_up_with(sdxl: StandIn) -> None:
+    empty = PromptConditioner(sdxl).empty_chunk(PLAIN)
+    assert torch.equal(empty, encode_texts(sdxl, [""], PLAIN).crossattn)
+
+
 def test_the_conditioner_does_not_keep_its_model_alive(sd1: StandIn) -> None:
     model = StandIn(sd1.spec, sd1.text_encoders, sd1.policy)
     watched = weakref.ref(model)
