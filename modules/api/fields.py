@@ -37,7 +37,6 @@ KINDS: dict[str, Any] = {
     "array of string": list[str],
     "object": dict[str, Any],
     "object of string": dict[str, str],
-    "any": Any,
 }
 """Name of a type in the contract → type. Numeric texts are converted."""
 
@@ -68,10 +67,8 @@ def build_model(name: str, rows: Iterable[FieldRow]) -> Any:
         note = row.note or None
         if row.default is REQUIRED:
             fields[row.name] = (kind, Field(description=note))
-        elif isinstance(row.default, (list, dict)):
-            # A literal default shows in the documentation; pydantic copies it for every instance.
-            fields[row.name] = (kind | None, Field(default=row.default, description=note))
         else:
+            # pydantic copies a list or object that stands as default for every instance.
             fields[row.name] = (kind | None, Field(default=row.default, description=note))
     return create_model(name, __base__=Body, **fields)
 

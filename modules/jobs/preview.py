@@ -76,17 +76,18 @@ class LivePreview:
         return self._latent
 
     def refresh(self, wait: float = 0.0) -> None:
-        """Have the newest latent decoded if it is due; wait at most ``wait`` seconds for it."""
+        """Have the newest latent decoded if it is due; wait at most ``wait`` seconds for it.
+
+        Who comes while one is being decoded does not wait: a slow decoder must not hold up all who look.
+        """
         with self._changed:
-            if self._decoder is not None and not self._decoding and self._is_due():
-                self._decoding = True
-                latent, self._latent, self._run_ended = self._latent, None, False
-                arguments = (latent, self._settings, self._step, (self._generation, self._run))
-                threading.Thread(
-                    target=self._decode, args=arguments, name="easel-preview", daemon=True
-                ).start()
-            if wait > 0:
-                self._changed.wait_for(lambda: not self._decoding, wait)
+            if self._decoder is None or self._decoding or not self._is_due():
+                return
+            self._decoding = True
+            latent, self._latent, self._run_ended = self._latent, None, False
+            arguments = (latent, self._settings, self._step, (self._generation, self._run))
+            threading.Thread(target=self._decode, args=arguments, name="easel-preview", daemon=True).start()
+            self._changed.wait_for(lambda: not self._decoding, wait)
 
     def _is_due(self) -> bool:
         enabled = getattr(self._settings, "live_previews_enable", True)

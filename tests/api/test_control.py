@@ -281,3 +281,21 @@ def test_signal_ends_the_process_with_zero_also_while_a_step_hangs(
     assert process.returncode == 0, errors
     assert out.strip() == "stop"
     assert "Traceback" not in errors
+
+
+def test_hanging_preview_holds_up_neither_progress_nor_the_picture() -> None:
+    with live() as server:
+        decoder = Gate()
+
+        def hang(_latent: object, _settings: object) -> None:
+            decoder.pass_through()
+
+        server.services.state.preview._decoder = hang
+        gate = server.painter.gates["wait"] = Gate()
+        call = server.in_background(prompt="wait", steps=40)
+        assert gate.reached.wait(60)
+        for _ in range(20):
+            assert get(server, "/sdapi/v1/progress")["current_image"] is None
+        gate.opened.set()
+        assert len(call.answer().json()["images"]) == 1
+        decoder.opened.set()
