@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modules.devices.attention import SDP, AttentionBackend
-from modules.nets.layers import GroupNorm32
+from modules.nets.layers import Conv2d, GroupNorm32, channels_last
 
 _EPS = 1e-6
 
@@ -48,11 +48,11 @@ class ResnetBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.norm1 = GroupNorm32(32, in_channels, eps=_EPS)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.conv1 = Conv2d(in_channels, out_channels, 3, padding=1)
         self.norm2 = GroupNorm32(32, out_channels, eps=_EPS)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv2 = Conv2d(out_channels, out_channels, 3, padding=1)
         if in_channels != out_channels:
-            self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1)
+            self.nin_shortcut = Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x), inplace=True))
@@ -66,10 +66,10 @@ class AttnBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = GroupNorm32(32, channels, eps=_EPS)
-        self.q = nn.Conv2d(channels, channels, 1)
-        self.k = nn.Conv2d(channels, channels, 1)
-        self.v = nn.Conv2d(channels, channels, 1)
-        self.proj_out = nn.Conv2d(channels, channels, 1)
+        self.q = Conv2d(channels, channels, 1)
+        self.k = Conv2d(channels, channels, 1)
+        self.v = Conv2d(channels, channels, 1)
+        self.proj_out = Conv2d(channels, channels, 1)
         self.backend: AttentionBackend = SDP
 
     def forward(self, x: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+        self.conv = Conv2d(channels, channels, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.pad(x, (0, 1, 0, 1)))
@@ -95,7 +95,7 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
@@ -137,7 +137,7 @@ class Encoder(nn.Module):
         super().__init__()
         widths = [config.ch * mult for mult in config.ch_mult]
         last = len(widths) - 1
-        self.conv_in = nn.Conv2d(config.in_channels, config.ch, 3, padding=1)
+        self.conv_in = Conv2d(config.in_channels, config.ch, 3, padding=1)
         self.down = nn.ModuleList()
         before = config.ch
         for level, width in enumerate(widths):
@@ -146,7 +146,7 @@ class Encoder(nn.Module):
             before = width
         self.mid = _Middle(before)
         self.norm_out = GroupNorm32(32, before, eps=_EPS)
-        self.conv_out = nn.Conv2d(before, 2 * config.z_channels, 3, padding=1)
+        self.conv_out = Conv2d(before, 2 * config.z_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv_in(x)
@@ -165,7 +165,7 @@ class Decoder(nn.Module):
         super().__init__()
         widths = [config.ch * mult for mult in config.ch_mult]
         before = widths[-1]
-        self.conv_in = nn.Conv2d(config.z_channels, before, 3, padding=1)
+        self.conv_in = Conv2d(config.z_channels, before, 3, padding=1)
         self.mid = _Middle(before)
         levels: list[nn.Module] = []
         for level in reversed(range(len(widths))):
@@ -175,7 +175,7 @@ class Decoder(nn.Module):
             before = width
         self.up = nn.ModuleList(reversed(levels))
         self.norm_out = GroupNorm32(32, before, eps=_EPS)
-        self.conv_out = nn.Conv2d(before, config.out_ch, 3, padding=1)
+        self.conv_out = Conv2d(before, config.out_ch, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.mid(self.conv_in(z))
@@ -195,8 +195,8 @@ class AutoencoderKL(nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         if config.use_quant_conv:
-            self.quant_conv = nn.Conv2d(2 * config.z_channels, 2 * config.embed_dim, 1)
-            self.post_quant_conv = nn.Conv2d(config.embed_dim, config.z_channels, 1)
+            self.quant_conv = Conv2d(2 * config.z_channels, 2 * config.embed_dim, 1)
+            self.post_quant_conv = Conv2d(config.embed_dim, config.z_channels, 1)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -213,7 +213,7 @@ class AutoencoderKL(nn.Module):
 
         H and W are multiples of 8.
         """
-        moments = self.encoder(pixels.to(self.dtype))
+        moments = self.encoder(channels_last(pixels.to(self.dtype)))
         if self.config.use_quant_conv:
             moments = self.quant_conv(moments)
         mean, logvar = moments.chunk(2, dim=1)
@@ -221,5 +221,5 @@ class AutoencoderKL(nn.Module):
 
     def decode(self, latent: Tensor) -> Tensor:
         """Latent [B, z, h, w] to pixels [B, 3, 8h, 8w], about -1..1 and not clamped."""
-        latent = latent.to(self.dtype)
+        latent = channels_last(latent.to(self.dtype))
         return self.decoder(self.post_quant_conv(latent) if self.config.use_quant_conv else latent)

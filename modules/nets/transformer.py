@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from modules.devices.attention import SDP, AttentionBackend
-from modules.nets.layers import GroupNorm32
+from modules.nets.layers import Conv2d, GroupNorm32
 
 
 class GEGLU(nn.Module):
@@ -24,7 +25,10 @@ class GEGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         value, gate = self.proj(x).chunk(2, dim=-1)
-        return value * nn.functional.gelu(gate)
+        if gate.requires_grad:
+            return value * F.gelu(gate)
+        # In place: at full size these are the largest tensors of the network.
+        return torch.ops.aten.gelu_(gate).mul_(value)
 
 
 class FeedForward(nn.Module):
@@ -121,11 +125,11 @@ class SpatialTransformer(nn.Module):
         self.in_channels = in_channels
         self.use_linear = use_linear
         self.norm = GroupNorm32(32, in_channels, eps=1e-6)
-        self.proj_in = nn.Linear(in_channels, inner) if use_linear else nn.Conv2d(in_channels, inner, 1)
+        self.proj_in = nn.Linear(in_channels, inner) if use_linear else Conv2d(in_channels, inner, 1)
         self.transformer_blocks = nn.ModuleList(
             BasicTransformerBlock(inner, n_heads, d_head, context_dim) for _ in range(depth)
         )
-        self.proj_out = nn.Linear(inner, in_channels) if use_linear else nn.Conv2d(inner, in_channels, 1)
+        self.proj_out = nn.Linear(inner, in_channels) if use_linear else Conv2d(inner, in_channels, 1)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """``x``: [B, C, h, w], ``context``: [B, T, D] or None. Returns [B, C, h, w]."""
@@ -141,6 +145,9 @@ class SpatialTransformer(nn.Module):
             h = to_map(self.proj_out(h), size)
         else:
             h = self.proj_out(to_map(h, size))
+        if not x.is_contiguous(memory_format=torch.channels_last):
+            # Adding tensors of different memory order is many times slower than a copy.
+            h = h.contiguous()
         return h + x
 
 

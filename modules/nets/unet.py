@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modules.devices.attention import AttentionBackend
-from modules.nets.layers import GroupNorm32, timestep_embedding
+from modules.nets.layers import Conv2d, GroupNorm32, channels_last, timestep_embedding
 from modules.nets.transformer import CrossAttention, SpatialTransformer
 
 
@@ -75,7 +75,7 @@ class Upsample(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.channels = channels
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, h, w] to [B, C, 2h, 2w]."""
@@ -88,7 +88,7 @@ class Downsample(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.channels = channels
-        self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+        self.op = Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.op(x)
@@ -102,17 +102,17 @@ class ResBlock(nn.Module):
         self.channels = channels
         self.out_channels = out_channels
         self.in_layers = nn.Sequential(
-            GroupNorm32(32, channels), nn.SiLU(inplace=True), nn.Conv2d(channels, out_channels, 3, padding=1)
+            GroupNorm32(32, channels), nn.SiLU(inplace=True), Conv2d(channels, out_channels, 3, padding=1)
         )
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_channels, out_channels))
         self.out_layers = nn.Sequential(
             GroupNorm32(32, out_channels),
             nn.SiLU(inplace=True),
             nn.Dropout(0.0),
-            nn.Conv2d(out_channels, out_channels, 3, padding=1),
+            Conv2d(out_channels, out_channels, 3, padding=1),
         )
         self.skip_connection = (
-            nn.Identity() if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
+            nn.Identity() if channels == out_channels else Conv2d(channels, out_channels, 1)
         )
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ class UNetModel(nn.Module):
         self.middle_block = _middle_block(config, emb, skips[-1])
         self.output_blocks = _output_blocks(config, emb, skips)
         self.out = nn.Sequential(
-            GroupNorm32(32, width), nn.SiLU(inplace=True), nn.Conv2d(width, config.out_channels, 3, padding=1)
+            GroupNorm32(32, width), nn.SiLU(inplace=True), Conv2d(width, config.out_channels, 3, padding=1)
         )
 
     @property
@@ -197,7 +197,7 @@ class UNetModel(nn.Module):
         """
         emb = self.embed(timesteps, y)
         context = None if context is None else context.to(self.dtype)
-        h = x.to(self.dtype)
+        h = channels_last(x.to(self.dtype))
         skips: list[Tensor] = []
         for block in self.input_blocks:
             h = block(h, emb, context)
@@ -235,7 +235,7 @@ def _transformer(config: UNetConfig, channels: int, depth: int) -> list[nn.Modul
 def _input_blocks(config: UNetConfig, emb: int) -> tuple[nn.ModuleList, list[int]]:
     """The way down and the channels that each of its blocks leaves for the way up."""
     channels = config.model_channels
-    blocks = nn.ModuleList([TimestepEmbedSequential(nn.Conv2d(config.in_channels, channels, 3, padding=1))])
+    blocks = nn.ModuleList([TimestepEmbedSequential(Conv2d(config.in_channels, channels, 3, padding=1))])
     skips = [channels]
     depths = iter(config.transformer_depth)
     for level, (mult, count) in enumerate(zip(config.channel_mult, config.num_res_blocks, strict=True)):

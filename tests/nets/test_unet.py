@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import twins
-from modules.nets.layers import GroupNorm32, timestep_embedding
+from modules.nets.layers import Conv2d, GroupNorm32, timestep_embedding
 from modules.nets.transformer import BasicTransformerBlock, CrossAttention, SpatialTransformer
 from modules.nets.unet import Downsample, ResBlock, TimestepEmbedSequential, UNetConfig, UNetModel, Upsample
 
@@ -183,6 +183,39 @@ def test_timestep_embedding_begins_with_cosines() -> None:
     expected = [math.cos(3.5 * f) for f in frequencies] + [math.sin(3.5 * f) for f in frequencies]
     assert embedding[1].tolist() == pytest.approx(expected, abs=1e-6)
     assert timestep_embedding(torch.tensor([1]), 7)[0, -1] == 0
+
+
+def test_group_norm_is_exact_for_flat_maps_in_either_memory_order() -> None:
+    norm = GroupNorm32(8, 32)
+    x = 5 + 1e-3 * torch.randn(2, 32, 48, 40, generator=torch.Generator().manual_seed(0))
+    exact = torch.nn.functional.group_norm(x.double(), 8, eps=norm.eps)
+    for given in (x, x.to(memory_format=torch.channels_last)):
+        assert (norm(given) - exact).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 3), (24, 20)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_convolution_as_a_product_equals_the_convolution(
+    stride: int, kernel: int, size: tuple[int, int], layout: torch.memory_format
+) -> None:
+    layer = Conv2d(8, 64, kernel, stride=stride, padding=kernel // 2)
+    plain = torch.nn.Conv2d(8, 64, kernel, stride=stride, padding=kernel // 2).double()
+    plain.load_state_dict(layer.state_dict())
+    layer.to(memory_format=layout)
+    x = torch.randn(2, 8, *size, generator=torch.Generator().manual_seed(0))
+    for given in (x, x.to(memory_format=torch.channels_last)):
+        assert (layer(given) - plain(x.double())).abs().max() < 1e-5
+
+
+def test_a_convolution_that_wraps_around_is_never_a_product() -> None:
+    """Seamless tiling sets the padding mode of every convolution."""
+    layer = Conv2d(8, 64, 3, padding=1)
+    layer.padding_mode = "circular"
+    x = torch.randn(1, 8, 3, 3, generator=torch.Generator().manual_seed(0))
+    rolled = layer(x.roll(1, dims=-1))
+    assert (rolled - layer(x).roll(1, dims=-1)).abs().max() < 1e-5
 
 
 def test_group_norm_takes_another_type_than_its_weights() -> None:
