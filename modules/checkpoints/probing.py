@@ -30,7 +30,7 @@ from modules.nets.open_clip_text import OpenCLIPTextModel
 
 _log = logging.getLogger(__name__)
 
-PROBE_SIZE = 16
+PROBE_SIZE = 8
 PROBE_SEED = 20240229
 PREDICTION = "prediction"
 """Kind under which the answer is kept beside the hashes of the file."""
