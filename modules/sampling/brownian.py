@@ -41,7 +41,7 @@ def _private_interval_module(source: str, device: torch.device) -> ModuleType:
     spec.loader.exec_module(module)
 
     def draw(size: Sequence[int], dtype: torch.dtype, at: torch.device, seed: int) -> Tensor:
-        return noise_stream(int(seed), source, device).randn(tuple(size)).to(at, dtype)
+        return noise_stream(int(seed), source, device).randn(tuple(size)).to(at, dtype, non_blocking=True)
 
     module.__dict__["_randn"] = draw
     return module

@@ -147,10 +147,14 @@ class ImageNoise:
         noises = [self._first_of(index) for index in range(len(self.seeds))]
         if self.eta_noise_seed_delta:
             self._streams = [self._stream(seed + self.eta_noise_seed_delta) for seed in self.seeds]
-        return torch.stack(noises).to(self.device)
+        return self._placed(noises)
 
     def next(self) -> Tensor:
         """The next draw of every image; the very first one is that of ``first``."""
         if not self._started:
             return self.first()
-        return torch.stack([stream.randn(self.shape) for stream in self._streams]).to(self.device)
+        return self._placed([stream.randn(self.shape) for stream in self._streams])
+
+    def _placed(self, noises: list[Tensor]) -> Tensor:
+        # Samplers draw at every step; a blocking copy would make the host wait for the device each time.
+        return torch.stack(noises).to(self.device, non_blocking=True)

@@ -98,8 +98,9 @@ def test_one_two_and_three_steps_arrive(sampler: str, scheduler: str) -> None:
 @pytest.mark.parametrize(("sampler", "scheduler"), PAIRS)
 def test_every_strength_of_a_partial_run(sampler: str, scheduler: str) -> None:
     init = torch.full((1, 4, 8, 8), TARGET)
-    # These two stop one level above 0 and keep its noise, as in the reference.
-    loose = sampler.startswith(("DPM fast", "DPM adaptive"))
+    # DPM fast and adaptive stop one level above 0 and keep its noise, as in the reference; LMS extrapolates
+    # from a thousand tiny steps over the last, long one.
+    loose = sampler in ("DPM fast", "DPM adaptive", "LMS")
     for steps in (1, 2, 3, 10):
         for strength in (0.0, 0.01, 0.05, 0.3, 0.5, 0.75, 0.99, 1.0):
             for exact in (False, True):
