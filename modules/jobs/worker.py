@@ -58,6 +58,11 @@ class Worker:
         return not self._thread.is_alive()
 
     @property
+    def thread(self) -> threading.Thread:
+        """The thread that paints."""
+        return self._thread
+
+    @property
     def alive(self) -> bool:
         """Whether the thread takes jobs."""
         return self._thread.is_alive()

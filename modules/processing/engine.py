@@ -6,13 +6,18 @@ import threading
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modules.checkpoints.model import DiffusionModel
 from modules.checkpoints.store import ModelStore
+from modules.checkpoints.vae_files import VaeFiles
 from modules.images.sanitize import DEFAULT_RULES, NameRules
 from modules.processing.validation import Limits
 from modules.prompts.conditioning import PromptConditioner
 from modules.prompts.styles import StyleDatabase
+
+if TYPE_CHECKING:
+    from modules.options.view import SettingsView
 
 
 class Conditioners:
@@ -42,6 +47,7 @@ class Engine:
     """
 
     models: ModelStore
+    vaes: VaeFiles
     styles: StyleDatabase
     data_dir: Path
     limits: Limits = field(default_factory=Limits)
@@ -49,6 +55,16 @@ class Engine:
     hashing: bool = True
     keep_last_infotext: bool = True
     conditioners: Conditioners = field(default_factory=Conditioners)
+
+    def model(self, settings: SettingsView) -> DiffusionModel:
+        """The checkpoint and VAE that the settings name, loaded when they are not.
+
+        Raises ``NotFound`` or ``ModelFileError``; the model in use stays.
+        """
+        info = self.models.resolve(settings.sd_model_checkpoint)
+        overrides = settings.sd_vae_overrides_per_model_preferences
+        vae = self.vaes.choose(info, settings.sd_vae, overrides)
+        return self.models.use(info.filename, vae_file=vae)
 
     def folder(self, setting: str) -> Path:
         """The output folder that a setting names; relative ones lie in the data folder."""

@@ -59,7 +59,7 @@ def prepare(request: GenerationRequest, engine: Engine, settings: SettingsView) 
     return Prepared(
         request=request,
         settings=settings,
-        model=engine.models.use(settings.sd_model_checkpoint),
+        model=engine.model(settings),
         sampler=sampler,
         scheduler=scheduler,
         prompts=(prompt,) * count,

@@ -116,7 +116,7 @@ def sample_batch(batch: Batch, model: DiffusionModel, engine: Engine, monitor: M
         s_tmax=request.s_tmax,
         s_noise=request.s_noise,
         s_min_uncond=request.s_min_uncond,
-        empty_conditioning=lambda: conditioner.uncond([""], which, job.text_options).at(0).crossattn,
+        empty_conditioning=lambda: conditioner.empty_chunk(job.text_options),
     )
     cond = conditioner.cond(batch.prompts, which, job.text_options)
     uncond = conditioner.uncond(batch.negative_prompts, which, job.text_options)

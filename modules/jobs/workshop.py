@@ -1,0 +1,129 @@
+"""The engine, made when it is first needed: importing PyTorch takes seconds that nobody should wait for."""
+
+from __future__ import annotations
+
+import threading
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from modules.checkpoints.catalogue import CheckpointCatalogue
+from modules.checkpoints.vae_files import VaeFiles
+from modules.errors import EaselError
+from modules.options.paths import Paths
+from modules.prompts.styles import StyleDatabase
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from modules.processing.engine import Engine
+    from modules.sampling.monitor import Monitor
+
+
+class Workshop:
+    """Makes the ``Engine`` once, on the thread that asks first, and paints with it."""
+
+    def __init__(
+        self,
+        flags: Namespace,
+        paths: Paths,
+        catalogue: CheckpointCatalogue,
+        vaes: VaeFiles,
+        styles: StyleDatabase,
+    ) -> None:
+        self.flags = flags
+        self.paths = paths
+        self.catalogue = catalogue
+        self.vaes = vaes
+        self.styles = styles
+        self.problem: str | None = None
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine; the first call imports PyTorch. Raises ``InvalidInput`` for device flags at odds."""
+        with self._lock:
+            if self._engine is None:
+                self._engine = self._make()
+            return self._engine
+
+    @property
+    def ready_engine(self) -> Engine | None:
+        """The engine if it has been made."""
+        return self._engine
+
+    def _make(self) -> Engine:
+        from modules.checkpoints.store import ModelStore
+        from modules.devices.policy import DevicePolicy
+        from modules.images.sanitize import NameRules
+        from modules.processing.engine import Engine
+
+        flags = self.flags
+        return Engine(
+            models=ModelStore(self.catalogue, DevicePolicy.from_flags(flags)),
+            vaes=self.vaes,
+            styles=self.styles,
+            data_dir=self.paths.data_dir,
+            name_rules=NameRules(flags.filenames_max_length, flags.unix_filenames_sanitization),
+            hashing=not flags.no_hashing,
+            keep_last_infotext=not flags.no_prompt_history,
+        )
+
+    def txt2img(self, request: Any, settings: Any, monitor: Monitor) -> Any:
+        """Painter of the jobs of kind ``txt2img``."""
+        from modules.processing.txt2img import paint_txt2img
+
+        return paint_txt2img(request, self.engine, settings, monitor)
+
+    def load_model(self, settings: Any) -> None:
+        """Load what the settings name. Raises the error that a user is to see."""
+        self.engine.model(settings)
+
+    def preload(self, settings: Any) -> None:
+        """Load what the settings name, in the background; a failure is kept in ``problem``."""
+
+        def work() -> None:
+            try:
+                self.load_model(settings)
+            except EaselError as error:
+                self.problem = str(error)
+                print(f"No model is loaded: {error}", flush=True)
+
+        threading.Thread(target=work, name="model-preload", daemon=True).start()
+
+    def unload(self) -> None:
+        """Give the memory of the models back; the next job loads again."""
+        if self._engine is not None:
+            self._engine.models.unload()
+
+    def preview(self, latent: Any, settings: Any) -> Image | None:
+        """Picture of a latent under way, by the method of the settings; all of a batch as one grid."""
+        from PIL import Image
+
+        from modules.images.grids import image_grid
+        from modules.sampling.preview import latent_to_rgb
+
+        model = self._engine.models.current if self._engine is not None else None
+        if model is None:
+            return None
+        if not settings.show_progress_grid:
+            latent = latent[:1]
+        pixels = latent_to_rgb(latent, settings.show_progress_type, model).pixels
+        pictures = [Image.fromarray(one.numpy()) for one in pixels]
+        return pictures[0] if len(pictures) == 1 else image_grid(pictures).convert("RGB")
+
+    def memory(self) -> dict[str, Any]:
+        """Memory of machine and accelerator, as ``/sdapi/v1/memory`` reports it."""
+        from modules.devices.memory import memory_report
+
+        return memory_report()
+
+    def reclaim(self) -> None:
+        """Give memory back to the device after a failed job."""
+        import gc
+
+        import torch
+
+        gc.collect()
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
