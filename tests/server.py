@@ -57,7 +57,15 @@ def start_server(data_dir: Path, flags: Sequence[str], **environment: str) -> It
     """Run ``webui.py`` with ``flags`` on a free port until the block ends."""
     port = free_port()
     log = data_dir / "server.log"
-    command = [sys.executable, str(ROOT / "webui.py"), "--data-dir", str(data_dir), "--port", str(port), *flags]
+    command = [
+        sys.executable,
+        str(ROOT / "webui.py"),
+        "--data-dir",
+        str(data_dir),
+        "--port",
+        str(port),
+        *flags,
+    ]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env=clean_environment(**environment), stdout=output, stderr=subprocess.STDOUT

@@ -20,7 +20,9 @@ class VaeFiles:
     ``forced`` is the file of ``--vae-path``, which wins over everything.
     """
 
-    def __init__(self, dirs: Sequence[Path], checkpoint_dirs: Sequence[Path], forced: Path | None = None) -> None:
+    def __init__(
+        self, dirs: Sequence[Path], checkpoint_dirs: Sequence[Path], forced: Path | None = None
+    ) -> None:
         self._dirs = tuple(dirs)
         self._checkpoint_dirs = tuple(checkpoint_dirs)
         self._forced = forced
@@ -79,7 +81,9 @@ class VaeFiles:
 
 def _files(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        return sorted(
+            path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
+        )
     except OSError:
         return []
 

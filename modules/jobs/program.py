@@ -80,9 +80,7 @@ def assemble(flags: Namespace, paths: Paths, timer: Timer | None = None) -> Prog
     workshop = Workshop(flags, paths, catalogue, vaes, styles)
     queue, state = JobQueue(), State(workshop.preview)
     worker = Worker(queue, state, {"txt2img": workshop.txt2img}, reclaim=workshop.reclaim)
-    program = Program(
-        flags, paths, options, catalogue, hashes, styles, workshop, queue, state, worker, timer
-    )
+    program = Program(flags, paths, options, catalogue, hashes, styles, workshop, queue, state, worker, timer)
     _connect_settings(program)
     return program
 

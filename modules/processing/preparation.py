@@ -113,4 +113,6 @@ def refuse_missing_features(request: GenerationRequest) -> None:
     if request.restore_faces:
         missing.append(("restore_faces", "Face restoration"))
     for name, feature in missing:
-        raise InvalidInput(f"{feature} is not in this version of Easel; send the request without {name}.", name)
+        raise InvalidInput(
+            f"{feature} is not in this version of Easel; send the request without {name}.", name
+        )

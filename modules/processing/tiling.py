@@ -18,7 +18,9 @@ def tiled(model: DiffusionModel, enabled: bool) -> Iterator[None]:
 
     The model belongs to the running job alone, so nobody else sees the change.
     """
-    layers = [layer for net in (model.unet, model.vae) for layer in net.modules() if isinstance(layer, nn.Conv2d)]
+    layers = [
+        layer for net in (model.unet, model.vae) for layer in net.modules() if isinstance(layer, nn.Conv2d)
+    ]
     if not enabled:
         yield
         return

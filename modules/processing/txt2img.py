@@ -87,9 +87,7 @@ def sample_batch(batch: Batch, model: DiffusionModel, engine: Engine, monitor: M
     """One sampling run with ``model``; raises ``NonFiniteError`` when its latent is not finite."""
     job, request = batch.job, batch.job.request
     conditioner = engine.conditioners.of(model)
-    which = Pass(
-        steps=job.sampler.total_steps(request.steps), old_scheduling=job.settings.use_old_scheduling
-    )
+    which = Pass(steps=job.sampler.total_steps(request.steps), old_scheduling=job.settings.use_old_scheduling)
     seeds = batch.pick(job.seeds.seeds)
     noise = ImageNoise(
         (model.latent_channels, request.height // SIZE_UNIT, request.width // SIZE_UNIT),

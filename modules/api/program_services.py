@@ -1,0 +1,91 @@
+"""The endpoints' view of the program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modules.api.services import ApiServices
+from modules.jobs.program import Program
+from modules.processing.infotext_parsing import parse_infotext
+from modules.processing.request import GenerationRequest
+from modules.processing.validation import validate
+
+LATENT_UPSCALE_MODES = (
+    "Latent",
+    "Latent (antialiased)",
+    "Latent (bicubic)",
+    "Latent (bicubic antialiased)",
+    "Latent (nearest)",
+    "Latent (nearest-exact)",
+)
+
+
+def api_services(program: Program, *, restartable: bool) -> ApiServices:
+    """What the endpoints need, taken from the parts of ``program``."""
+    workshop = program.workshop
+    return ApiServices(
+        queue=program.queue,
+        state=program.state,
+        options=program.options,
+        checkpoints=program.catalogue,
+        flags=program.flags,
+        parse_infotext=lambda text, settings: parse_infotext(text, settings, program.styles),
+        check=check_request,
+        save_settings=program.save_settings,
+        vaes=lambda: [
+            {"model_name": name, "filename": str(workshop.vaes.path(name))} for name in workshop.vaes.names
+        ],
+        refresh_vaes=workshop.vaes.refresh,
+        samplers=sampler_rows,
+        schedulers=scheduler_rows,
+        upscalers=lambda: [{"name": name, "scale": 4} for name in ("None", "Lanczos", "Nearest")],
+        latent_upscale_modes=lambda: [{"name": name} for name in LATENT_UPSCALE_MODES],
+        styles=lambda: [
+            {"name": style.name, "prompt": style.prompt, "negative_prompt": style.negative_prompt}
+            for style in program.styles.styles.values()
+        ],
+        memory=workshop.memory,
+        startup_profile=program.timer.dump,
+        unload_checkpoint=workshop.unload,
+        reload_checkpoint=lambda: workshop.load_model(program.options.view()),
+        restartable=restartable,
+    )
+
+
+def check_request(request: GenerationRequest, _settings: Any) -> None:
+    """Refuse at the door what the painter would refuse after its wait in the queue."""
+    from modules.processing.preparation import choose_sampler, refuse_missing_features
+
+    validate(request)
+    choose_sampler(request.sampler_name, request.scheduler)
+    refuse_missing_features(request)
+
+
+def sampler_rows() -> list[dict[str, Any]]:
+    """The samplers as the endpoint lists them; values of options are texts there."""
+    from modules.sampling.samplers import SAMPLERS
+
+    return [
+        {
+            "name": row.name,
+            "aliases": list(row.aliases),
+            "options": {key: str(value) for key, value in row.options.items()},
+        }
+        for row in SAMPLERS
+    ]
+
+
+def scheduler_rows() -> list[dict[str, Any]]:
+    """The schedule types as the endpoint lists them."""
+    from modules.sampling.schedulers import SCHEDULERS
+
+    return [
+        {
+            "name": row.name,
+            "label": row.label,
+            "aliases": list(row.aliases) or None,
+            "default_rho": row.default_rho,
+            "need_inner_model": row.need_inner_model,
+        }
+        for row in SCHEDULERS
+    ]
