@@ -48,10 +48,12 @@ class Conv2d(nn.Conv2d):
         return super()._conv_forward(input, weight, bias)
 
     def _kernel_outweighs(self, x: Tensor) -> bool:
-        if x.device.type != "cpu" or x.dtype != torch.float32 or self.kernel_size == (1, 1) or x.ndim != 4:
+        if x.device.type != "cpu" or x.dtype != torch.float32 or x.ndim != 4:
             return False
         if self.padding_mode != "zeros" or self.groups != 1 or self.dilation != (1, 1):
             return False
+        if self.kernel_size == (1, 1) and x.is_contiguous(memory_format=torch.channels_last):
+            return True
         positions = x.shape[0] * x.shape[2] * x.shape[3] // (self.stride[0] * self.stride[1])
         # The rows cost positions · K to write, the rearranged kernel out_channels · K.
         return 2 * positions <= self.out_channels
@@ -59,9 +61,8 @@ class Conv2d(nn.Conv2d):
     def _as_product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         (kernel_h, kernel_w), (stride_h, stride_w) = self.kernel_size, self.stride
         pad_h, pad_w = self.padding  # type: ignore[misc]
-        windows = (
-            F.pad(x, (pad_w, pad_w, pad_h, pad_h)).unfold(2, kernel_h, stride_h).unfold(3, kernel_w, stride_w)
-        )
+        padded = F.pad(x, (pad_w, pad_w, pad_h, pad_h)) if pad_h or pad_w else x
+        windows = padded.unfold(2, kernel_h, stride_h).unfold(3, kernel_w, stride_w)
         batch, _, out_h, out_w = windows.shape[:4]
         if weight.is_contiguous():
             rows, matrix = windows.permute(0, 2, 3, 1, 4, 5), weight.flatten(1)
