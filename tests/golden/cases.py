@@ -29,8 +29,6 @@ PENDING_TAGS = {
     "inpaint": "inpainting",
     "inpaint-model": "inpainting checkpoints",
     "extras": "extras",
-    "sd2-v": "SD2",
-    "sdxl": "SDXL",
 }
 """First part of a tag -> the feature that is not built yet; such cases are left out and counted."""
 
