@@ -271,7 +271,10 @@ _HARMLESS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("torch", ("device", "Tensor", "Generator")),
 )
 _HARMLESS_STANDARD = frozenset(
-    {"collections", "datetime", "pathlib", "argparse", "typing", "enum", "decimal", "fractions", "uuid"}
+    (
+        *("collections", "datetime", "pathlib", "pathlib._local", "argparse", "typing"),
+        *("enum", "decimal", "fractions", "uuid"),
+    )
 )
 _HARMLESS_PARTS = ("torch.nn.", "torch.optim.", "numpy.random.")
 
@@ -307,4 +310,4 @@ def _is_harmless(module: str, name: str) -> bool:
     package = module.partition(".")[0]
     if "." in name or package in _DANGEROUS_PACKAGES:
         return False
-    return package in _HARMLESS_STANDARD or package not in sys.stdlib_module_names
+    return module in _HARMLESS_STANDARD or package not in sys.stdlib_module_names

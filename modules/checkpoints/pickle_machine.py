@@ -94,7 +94,7 @@ class _Machine:
                 if action is None:
                     raise PickleDamage(f"the instruction {opcode.name} is not used by model files")
                 action(self, argument)
-        except ModelFileError:
+        except (ModelFileError, PickleDamage):
             raise
         except (
             ValueError,
@@ -105,7 +105,9 @@ class _Machine:
             UnicodeError,
             MemoryError,
         ) as error:
-            raise PickleDamage(str(error)[:200] or type(error).__name__) from error
+            raise PickleDamage(
+                f"its pickle is damaged ({str(error)[:200] or type(error).__name__})"
+            ) from error
         raise PickleDamage("it ends before its last instruction")
 
     def _charge(self, value: Any) -> None:

@@ -16,6 +16,7 @@ import os
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,12 @@ MAX_GROWTH = 2
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
+
+# PickleDamage is a ValueError; the others come from the standard library's reader of damaged archives.
+_DAMAGE = (
+    *(ValueError, OSError, EOFError, RecursionError, RuntimeError),
+    *(zipfile.BadZipFile, struct.error, zlib.error),
+)
 
 Result = TypeVar("Result")
 
@@ -287,7 +294,7 @@ def _opened(path: str | os.PathLike[str], use: Callable[[_Pickled, Any], Result]
     try:
         pickled = _Pickled(name, file)
         return use(pickled, pickled.read())
-    except (PickleDamage, zipfile.BadZipFile, NotImplementedError, EOFError, RecursionError) as error:
+    except _DAMAGE as error:
         file.close()
         why = str(error) or type(error).__name__
         raise ModelFileError(f"{name} is not a usable model file: {why}.") from error

@@ -6,6 +6,7 @@ import json
 import re
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -69,11 +70,7 @@ def sd1_shapes(in_channels: int = 4) -> Shapes:
 
 
 def sd2_shapes(in_channels: int = 4) -> Shapes:
-    from dataclasses import replace
-
-    return checkpoint_shapes(
-        replace(SD2, in_channels=in_channels), ("cond_stage_model.model.", OPEN_CLIP_H)
-    )
+    return checkpoint_shapes(replace(SD2, in_channels=in_channels), ("cond_stage_model.model.", OPEN_CLIP_H))
 
 
 def sdxl_shapes() -> Shapes:

@@ -43,7 +43,10 @@ def test_reads_what_the_library_writes(tmp_path: Path) -> None:
     assert header.metadata == {"title": "ä"}
     raw = path.read_bytes()
     info = header.tensors["b"]
-    assert raw[header.data_offset + info.begin : header.data_offset + info.end] == torch.ones(5).numpy().tobytes()
+    assert (
+        raw[header.data_offset + info.begin : header.data_offset + info.end]
+        == torch.ones(5).numpy().tobytes()
+    )
 
 
 @pytest.mark.skipif(not HAVE_GOLDENS, reason="the reference data is not beside the checkout")
@@ -62,7 +65,12 @@ def test_padding_and_empty_tensors_are_allowed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("length", "expected"),
-    [(2**63, "claims 9223372036854775808 bytes"), (2**64 - 1, "claims"), (100_000_001, "limit"), (0, "too few")],
+    [
+        (2**63, "claims 9223372036854775808"),
+        (2**64 - 1, "claims"),
+        (100_000_001, "limit"),
+        (0, "too few"),
+    ],
 )
 def test_impossible_header_lengths(tmp_path: Path, length: int, expected: str) -> None:
     assert expected in refusal(write(tmp_path / "x.safetensors", {"a": F16}, bytes(12), length))
@@ -115,7 +123,10 @@ def entry(**changes: Any) -> dict[str, Any]:
     ("header", "expected"),
     [
         (b'{"a": 1, "a": 2}', "names 'a' twice"),
-        (b'{"a": {"dtype": "F16", "dtype": "F32", "shape": [], "data_offsets": [0, 2]}}', "names 'dtype' twice"),
+        (
+            b'{"a": {"dtype": "F16", "dtype": "F32", "shape": [], "data_offsets": [0, 2]}}',
+            "names 'dtype' twice",
+        ),
         (b"[]", "does not begin with"),
         (b"{nonsense}", "not valid JSON"),
         (b'{"a": NaN}', "not valid JSON"),
@@ -153,7 +164,9 @@ def test_huge_numbers_do_not_flood_the_message(tmp_path: Path) -> None:
 
 
 VALID = (
-    json.dumps({"__metadata__": {"k": "v"}, "a": F16, "b": {"dtype": "F32", "shape": [2], "data_offsets": [12, 20]}})
+    json.dumps(
+        {"__metadata__": {"k": "v"}, "a": F16, "b": {"dtype": "F32", "shape": [2], "data_offsets": [12, 20]}}
+    )
 ).encode()
 
 
@@ -174,11 +187,15 @@ def check_consistent(header: SafetensorsHeader, size: int) -> None:
     assert header.data_offset + end == size
 
 
-several = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+several = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @several
-@given(edits=st.lists(st.tuples(st.integers(0, len(VALID) + 27), st.integers(0, 255)), min_size=1, max_size=4))
+@given(
+    edits=st.lists(st.tuples(st.integers(0, len(VALID) + 27), st.integers(0, 255)), min_size=1, max_size=4)
+)
 def test_damaged_bytes_never_crash(tmp_path: Path, edits: list[tuple[int, int]]) -> None:
     raw = bytearray(struct.pack("<Q", len(VALID)) + VALID + bytes(20))
     for position, value in edits:
@@ -211,6 +228,8 @@ entries = st.fixed_dictionaries(
 
 
 @several
-@given(header=st.dictionaries(st.text(max_size=8), entries | json_values, max_size=4), tail=st.integers(0, 40))
+@given(
+    header=st.dictionaries(st.text(max_size=8), entries | json_values, max_size=4), tail=st.integers(0, 40)
+)
 def test_arbitrary_headers_never_crash(tmp_path: Path, header: dict[str, Any], tail: int) -> None:
     accepted_or_refused(write(tmp_path / "x.safetensors", header, bytes(tail)))
