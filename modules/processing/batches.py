@@ -134,9 +134,7 @@ def plan_of(batch: Batch, model: DiffusionModel, engine: Engine) -> SamplingPlan
     )
 
 
-def with_retry(
-    model: DiffusionModel, attempt: Callable[[DiffusionModel], SamplingResult]
-) -> SamplingResult:
+def with_retry(model: DiffusionModel, attempt: Callable[[DiffusionModel], SamplingResult]) -> SamplingResult:
     """``attempt(model)``, repeated once in float32 when it ends in NaN or infinity.
 
     Raises ``NonFiniteError`` when that does not help, or when the model computes in float32 already.

@@ -5,6 +5,7 @@ Read from the bottom: ``paint_txt2img`` is the table of contents.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -57,9 +58,8 @@ def paint_txt2img(
                 break
             batch = batch_of(job, iteration)
             output.begin_batch(batch.rows, batch.extra)
-            result = with_retry(
-                job.model, lambda model, batch=batch: sample_batch(batch, model, engine, monitor)
-            )
+            attempt = partial(sample_batch, batch, engine=engine, monitor=monitor)
+            result = with_retry(job.model, attempt)
             pictures = decode_pictures(job.model, result.latent)
             output.add_batch(pictures, result.extra, complete=not monitor.interrupted)
             monitor.next_job()
