@@ -82,7 +82,6 @@ class Recorder:
 def setup(
     tmp_path: Path,
     machine: Machine,
-    versions: dict[str, str],
     recorder: Recorder,
     *words: str,
     **environ: str,
