@@ -29,13 +29,13 @@ def _decode_one(model: DiffusionModel, latent: torch.Tensor) -> torch.Tensor:
     if not model.policy.check_finite:
         return pixels[0]
     try:
-        require_finite(pixels, "the decoded picture")
+        require_finite(pixels, "The decoded picture")
     except NonFiniteError:
         higher = model.policy.higher()
         if higher is None:
             raise
         pixels = model.decode_latent(latent, dtype=higher.vae_dtype)
-        require_finite(pixels, f"the picture, also when decoded in {higher.vae_dtype}")
+        require_finite(pixels, f"The picture, also when decoded in {higher.vae_dtype}")
     return pixels[0]
 
 
