@@ -49,6 +49,8 @@ def compare_unets(options: argparse.Namespace, size: int) -> tuple[Timing, ...]:
     device, dtype = torch.device(options.device), DTYPES[options.dtype]
     ours = twins.random_net(UNetModel, config).to(device, dtype)
     theirs = twins.diffusers_unet(ours)
+    if options.channels_last:
+        ours.to(memory_format=torch.channels_last)
     ours.set_attention(choose_backend(options.attention, None, device))
     generator = torch.Generator().manual_seed(0)
 
@@ -100,6 +102,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--attention", default="Automatic", help="a title or name of the attention table")
+    parser.add_argument(
+        "--channels-last", action="store_true", help="our weights in NHWC order, as a CPU loads them"
+    )
     parser.add_argument("--vae", action="store_true", help="also decode one latent of the first size")
     return parser.parse_args()
 
