@@ -35,7 +35,7 @@ def sample_batch(batch: Batch, model: DiffusionModel, engine: Engine, monitor: M
     cond, uncond = conditioning_of(batch, model, engine)
     result = sample_txt2img(plan_of(batch, model, engine), noise, cond, uncond, monitor)
     if model.policy.check_finite and not result.interrupted:
-        require_finite(result.latent, "the latent")
+        require_finite(result.latent, "The latent")
     return result
 
 

@@ -151,7 +151,7 @@ class TestNonFinite:
 
     def test_what_stays_non_finite_is_an_error(self, paint, half, monkeypatch):
         monkeypatch.setattr(DiffusionModel, "predict", lambda self, x, timesteps, cond: x * float("nan"))
-        with pytest.raises(NonFiniteError, match="The latent holds .* NaN"):
+        with pytest.raises(NonFiniteError, match=r"The latent holds .* NaN"):
             paint()
 
     def test_pixels_are_decoded_again_in_full_precision(self, paint, half, monkeypatch):
