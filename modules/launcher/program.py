@@ -23,6 +23,7 @@ from modules.launcher.problems import ExitCode, LaunchProblem
 from modules.launcher.requirements import installed_version
 from modules.launcher.restart import take_marker
 from modules.launcher.state import LauncherState
+from modules.launcher.tested_versions import version_warnings
 from modules.launcher.timer import Timer
 from modules.launcher.versions import program_version
 
@@ -50,6 +51,8 @@ def run(install_dir: Path, flags: argparse.Namespace, words: Sequence[str], leav
     if leave:
         return int(ExitCode.OK)
     require_torch()
+    if not flags.skip_version_check:
+        print("".join(f"{line}\n" for line in version_warnings()), end="", flush=True)
     return run_program_file(install_dir / PROGRAM, timer)
 
 

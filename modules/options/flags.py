@@ -128,8 +128,10 @@ def parse_flags(
 def parse_launcher_flags(
     argv: Sequence[str], environ: Mapping[str, str], install_dir: Path
 ) -> argparse.Namespace:
-    """As ``parse_flags``, but without extensions, and unknown flags pass."""
+    """As ``parse_flags``, but without extensions, and unknown flags pass. ``--help`` asks extensions too."""
     words = command_words(argv, environ)
+    if "--help" in words or "-h" in words:
+        return parse_flags(argv, environ, install_dir)
     early = _parse_early(words, install_dir)
     parser = build_parser(install_dir, Path(early.data_dir), _path_or_none(early.models_dir))
     return _derive(parser.parse_known_args(words)[0], ())

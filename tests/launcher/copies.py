@@ -111,7 +111,7 @@ def copy_program(folder: Path) -> None:
     ignore = shutil.ignore_patterns("__pycache__")
     for name in ("modules/launcher", "modules/options"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
-    for name in ("webui.sh", "webui-user.sh", "launch.py", "pyproject.toml"):
+    for name in ("webui.sh", "webui-user.sh", "webui-macos-env.sh", "launch.py", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
     for name in ("__init__.py", "errors.py", "launch_utils.py"):
         shutil.copy(ROOT / "modules" / name, folder / "modules" / name)

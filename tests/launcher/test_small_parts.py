@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from modules.launcher import tested_versions
 from modules.launcher import timer as timer_module
 from modules.launcher.environment import LaunchEnvironment
 from modules.launcher.extensions import ExtensionChoice, list_extensions, read_extension_choice
 from modules.launcher.logs import configure_logging
-from modules.launcher.problems import LaunchProblem
+from modules.launcher.problems import ExitCode, LaunchProblem
 from modules.launcher.restart import is_restartable, request_restart, take_marker
 from modules.launcher.state import LauncherState, state_path, write_atomically
 from modules.launcher.timer import Timer
+from modules.launcher.torch_plan import TORCH_VERSION
 from modules.launcher.versions import INTERFACE_VERSION, commit_hash, program_version
 from tests.launcher.repositories import make_source
 from tests.paths import ROOT
@@ -228,3 +231,42 @@ def test_versions(tmp_path: Path) -> None:
     assert commit_hash(tmp_path) == "<none>"
     source = make_source(tmp_path / "repository")
     assert commit_hash(source.folder) == source.commits[1]
+
+
+def test_old_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = {"torch": "2.1.2+cu121", "gradio": "6.31.0", "xformers": "0.0.23.post1"}
+    monkeypatch.setattr(tested_versions, "installed_version", installed.get)
+    lines = tested_versions.version_warnings()
+    assert [line.split()[0] for line in lines] == ["torch", "xformers"]
+    assert "--reinstall-torch" in lines[0]
+    installed.update(torch="2.14.0", xformers="0.0.35.dev1")
+    assert tested_versions.version_warnings() == []
+
+
+def test_tested_versions_are_those_that_are_installed() -> None:
+    tested = dict(tested_versions.TESTED)
+    assert tested["torch"] == TORCH_VERSION
+    assert f"gradio=={tested['gradio']} " in (ROOT / "requirements_versions.txt").read_text()
+    assert LaunchEnvironment.read({}).xformers_package == f"xformers=={tested['xformers']}"
+
+
+def test_start_scripts_for_windows_hold_together() -> None:
+    for name in ("webui.bat", "webui-user.bat"):
+        raw = (ROOT / name).read_bytes()
+        assert raw.count(b"\n") == raw.count(b"\r\n") > 0
+    text = (ROOT / "webui.bat").read_text()
+    labels = set(re.findall(r"^:(\w+)$", text, re.MULTILINE))
+    assert set(re.findall(r"goto :(\w+)", text)) == labels
+    codes = {int(code) for code in re.findall(r"exit /b (\d+)", text)}
+    assert codes == {int(ExitCode.PYTHON), int(ExitCode.CHECKOUT)}
+    for variable in (
+        "PYTHON",
+        "VENV_DIR",
+        "SKIP_VENV",
+        "PIP_INSTALLER_LOCATION",
+        "ACCELERATE",
+        "SD_WEBUI_RESTART",
+    ):
+        assert variable in text
+    user = (ROOT / "webui-user.bat").read_text().splitlines()
+    assert all(line.startswith(("@echo", "rem", "call")) or not line for line in user)

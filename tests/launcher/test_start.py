@@ -143,6 +143,23 @@ def test_settings_of_the_user(ready: Copy) -> None:
         other.unlink()
 
 
+def test_presets_of_macos_can_be_changed_by_the_user(ready: Copy, tmp_path: Path) -> None:
+    tool = tmp_path / "uname"
+    tool.write_text("#!/bin/sh\necho Darwin\n")
+    tool.chmod(0o755)
+    path = f"{tmp_path}:{ready.environ['PATH']}"
+    environ = program(ready.start(PATH=path))["environ"]
+    assert "--upcast-sampling" in environ["COMMANDLINE_ARGS"]
+    assert environ["PYTORCH_ENABLE_MPS_FALLBACK"] == "1"
+    file = ready.folder / "webui-user.sh"
+    shipped = file.read_text()
+    file.write_text("COMMANDLINE_ARGS=--api\n")
+    try:
+        assert program(ready.start(PATH=path))["environ"]["COMMANDLINE_ARGS"] == "--api"
+    finally:
+        file.write_text(shipped)
+
+
 def test_running_as_root_is_a_warning_and_f_is_accepted(ready: Copy) -> None:
     finished = ready.start("-f")
     assert program(finished)["argv"] == ["-f"]

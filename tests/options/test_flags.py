@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -279,8 +280,12 @@ def test_disabled_extensions_are_not_asked(install: Path) -> None:
     assert (hasattr(none, "user"), hasattr(none, "builtin")) == (False, False)
 
 
-def test_help_shows_the_flags_of_extensions(install: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("parse", [parse_flags, parse_launcher_flags])
+def test_help_shows_the_flags_of_extensions(
+    parse: Callable[..., argparse.Namespace], install: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     add_extension(install / "extensions", "user", flag_of("from-extension"))
-    with pytest.raises(SystemExit):
-        parse_flags(["-h"], {}, install)
+    with pytest.raises(SystemExit) as ending:
+        parse(["-h"], {}, install)
+    assert ending.value.code == 0
     assert "--from-extension" in capsys.readouterr().out
