@@ -1,0 +1,1 @@
+"""Upscalers: what is there, and how a picture is made larger with each of them."""
