@@ -6,12 +6,14 @@ a few lines that tell what they see.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.launcher.repositories import Source, make_source
 from tests.launcher.wheels import make_wheel
@@ -128,3 +130,23 @@ def add_environment(copy: Copy, work: Path) -> None:
     (home / "pip").symlink_to(Path(pip.__file__).parent)
     (copy.site / "easel-tests.pth").write_text(f"{home}\n")
     (copy.site / "sitecustomize.py").write_text(WITNESS)
+
+
+def program(finished: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """What the small webui.py told."""
+    for line in finished.stdout.splitlines():
+        if line.startswith("PROGRAM "):
+            return json.loads(line[8:])
+    raise AssertionError(finished.stdout + finished.stderr)
+
+
+def screen(finished: subprocess.CompletedProcess[str], code: int) -> str:
+    """The screen of a start that failed with ``code``: short, with a remedy, without a traceback."""
+    shown = finished.stdout + finished.stderr
+    assert finished.returncode == code, shown
+    assert "Easel cannot start:" in shown
+    assert "What to do:" in shown
+    assert f"Exit code {code};" in shown
+    assert "Traceback" not in shown
+    assert len(finished.stderr.splitlines()) <= 30
+    return " ".join(shown.split())
