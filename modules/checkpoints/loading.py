@@ -8,11 +8,12 @@ tensor once, straight into its final type, layout and device.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -36,34 +37,34 @@ from modules.nets.clip_text import CLIPTextConfig, CLIPTextModel
 from modules.nets.open_clip_text import OpenCLIPTextModel
 from modules.nets.unet import UNetModel
 
-OPENERS: tuple[tuple[str, Callable[[str], TensorFile]], ...] = (
-    (".safetensors", open_safetensors),
-    (".ckpt", open_pickle),
-    (".pt", open_pickle),
-    (".pth", open_pickle),
-    (".bin", open_pickle),
-)
+PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin")
 
 
-def open_tensors(path: str | os.PathLike[str]) -> TensorFile:
-    """Open a file of tensors by its suffix. Raises ``ModelFileError``."""
+def open_tensors(path: str | os.PathLike[str], *, tolerant: bool = False) -> TensorFile:
+    """Open a file of tensors by its suffix. ``tolerant``: see ``open_pickle``. Raises ``ModelFileError``."""
     name = os.fspath(path)
-    for suffix, opener in OPENERS:
-        if name.lower().endswith(suffix):
-            return opener(name)
-    known = ", ".join(suffix for suffix, _ in OPENERS)
+    if name.lower().endswith(".safetensors"):
+        return open_safetensors(name)
+    if name.lower().endswith(PICKLE_SUFFIXES):
+        return open_pickle(name, tolerant=tolerant)
+    known = ", ".join((".safetensors", *PICKLE_SUFFIXES))
     raise ModelFileError(f"{name} is of an unknown kind; files with these suffixes can be read: {known}.")
 
 
 def load_model(
-    info: CheckpointInfo, policy: DevicePolicy, *, vae_file: str | os.PathLike[str] | None = None
+    info: CheckpointInfo,
+    policy: DevicePolicy,
+    *,
+    vae_file: str | os.PathLike[str] | None = None,
+    tolerant: bool = False,
 ) -> DiffusionModel:
     """Load a checkpoint. ``vae_file``: take the VAE from this file in place of the checkpoint's own.
 
+    ``tolerant``: see ``open_pickle``.
     Raises ``ModelFileError`` for a file that is damaged, hostile or of another kind, and
     ``OutOfMemoryError`` when it does not fit.
     """
-    with prepare(info, policy, vae_file=vae_file) as plan:
+    with prepare(info, policy, vae_file=vae_file, tolerant=tolerant) as plan:
         return plan.execute()
 
 
@@ -84,39 +85,52 @@ class LoadPlan:
 
     def execute(self) -> DiffusionModel:
         """Read the tensors and return the model. Raises ``ModelFileError`` or ``OutOfMemoryError``."""
-        try:
+        with self._explained():
             model = self._fill()
+        model.spec = settle_prediction(model)
+        return model
+
+    def execute_vae(self, model: DiffusionModel) -> DiffusionModel:
+        """``model``, which came from the same checkpoint, with the VAE of this plan; the rest is shared."""
+        with self._explained():
+            vae = self._fill_vae()
+        return replace(model, vae=vae, vae_file=self.vae_file, _other_vaes={})
+
+    def _fill(self) -> DiffusionModel:
+        policy, device = self.policy, self.policy.device
+        text = tuple(placement.fill(self.file, policy.text_dtype, device) for placement in self.text)
+        unet = self.unet.fill(self.file, policy.unet_dtype, device, policy.channels_last)
+        return DiffusionModel(
+            info=self.info,
+            spec=self.spec,
+            unet=cast(UNetModel, unet),
+            vae=self._fill_vae(),
+            text_encoders=cast("tuple[CLIPTextModel | OpenCLIPTextModel, ...]", text),
+            policy=policy,
+            alphas_cumprod=read_schedule(self.file, self.spec),
+            vae_file=self.vae_file,
+        )
+
+    def _fill_vae(self) -> AutoencoderKL:
+        policy = self.policy
+        vae = self.vae.fill(self.vae_source, policy.vae_dtype, policy.device, policy.channels_last)
+        return cast(AutoencoderKL, vae)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what may go wrong while reading into sentences, and see that the files did not change."""
+        try:
+            yield
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise OutOfMemoryError(
                 f"{self.info.name} does not fit into the memory of {self.policy.device}. Use --medvram, "
                 "16-bit precision or a smaller model, or end other programs that use this memory."
             ) from error
         except OSError as error:
-            raise ModelFileError(
-                f"{self.info.filename} could not be read to its end: {error.strerror or error}."
-            ) from error
+            why = error.strerror or error
+            raise ModelFileError(f"{self.info.filename} could not be read to its end: {why}.") from error
         self.file.check_unchanged()
         self.vae_source.check_unchanged()
-        model.spec = settle_prediction(model)
-        return model
-
-    def _fill(self) -> DiffusionModel:
-        policy, device = self.policy, self.policy.device
-        spatial = policy.channels_last
-        text = tuple(placement.fill(self.file, policy.text_dtype, device) for placement in self.text)
-        unet = self.unet.fill(self.file, policy.unet_dtype, device, spatial)
-        vae = self.vae.fill(self.vae_source, policy.vae_dtype, device, spatial)
-        schedule = read_schedule(self.file, self.spec)
-        return DiffusionModel(
-            self.info,
-            self.spec,
-            unet,
-            vae,
-            text,
-            policy,
-            schedule,
-            self.vae_file,  # type: ignore[arg-type]
-        )
 
     def __enter__(self) -> LoadPlan:
         return self
@@ -128,13 +142,18 @@ class LoadPlan:
 
 
 def prepare(
-    info: CheckpointInfo, policy: DevicePolicy, *, vae_file: str | os.PathLike[str] | None = None
+    info: CheckpointInfo,
+    policy: DevicePolicy,
+    *,
+    vae_file: str | os.PathLike[str] | None = None,
+    tolerant: bool = False,
 ) -> LoadPlan:
     """Check a checkpoint completely without reading its tensors. Raises ``ModelFileError``."""
     with ExitStack() as stack:
-        file = stack.enter_context(open_tensors(info.filename))
+        file = stack.enter_context(open_tensors(info.filename, tolerant=tolerant))
         try:
-            return _plan(info, policy, file, vae_file, stack.pop_all())
+            vae = None if vae_file is None else stack.enter_context(open_tensors(vae_file, tolerant=tolerant))
+            return _plan(info, policy, file, vae, stack)
         except ModelFileError as error:
             raise _about(info.filename, error) from error
 
@@ -143,23 +162,17 @@ def _plan(
     info: CheckpointInfo,
     policy: DevicePolicy,
     file: TensorFile,
-    vae_file: str | os.PathLike[str] | None,
+    vae_source: TensorFile | None,
     stack: ExitStack,
 ) -> LoadPlan:
-    try:
-        spec = detect(file.shapes, file.metadata, read_yaml(info.config) if info.config else None)
-        names = canonical_names(file.entries)
-        _require_text(spec)
-        unet_config = spec.unet
-        unet = _place("UNet", lambda: UNetModel(unet_config), file, names, spec.unet_prefix)
-        text = tuple(_place_text(part, file, names) for part in spec.text_encoders)
-        vae_source = file if vae_file is None else stack.enter_context(open_tensors(vae_file))
-        vae = _plan_vae(spec, file, names) if vae_file is None else plan_vae_file(vae_source)
-        chosen = None if vae_file is None else os.fspath(vae_file)
-        return LoadPlan(info, spec, policy, chosen, unet, vae, text, file, vae_source, stack)
-    except BaseException:
-        stack.close()
-        raise
+    spec = detect(file.shapes, file.metadata, read_yaml(info.config) if info.config else None)
+    names = canonical_names(file.entries)
+    _require_text(spec)
+    unet = _place("UNet", lambda: UNetModel(spec.unet), file, names, spec.unet_prefix)
+    text = tuple(_place_text(part, file, names) for part in spec.text_encoders)
+    vae = _plan_vae(spec, file, names) if vae_source is None else plan_vae_file(vae_source)
+    chosen = None if vae_source is None else vae_source.path
+    return LoadPlan(info, spec, policy, chosen, unet, vae, text, file, vae_source or file, stack.pop_all())
 
 
 def _place(

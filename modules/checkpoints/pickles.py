@@ -11,6 +11,7 @@ Tensors are described first and read later, one by one, from their place in the 
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import re
@@ -75,8 +76,9 @@ class _Bounded(io.RawIOBase):
 class _Pickled:
     """An open pickled file: the object in it, its tensors described, and where its storages lie."""
 
-    def __init__(self, path: str, file: BinaryIO) -> None:
+    def __init__(self, path: str, file: BinaryIO, tolerant: bool) -> None:
         self.path = path
+        self.tolerant = tolerant
         self.file = file
         self.size = os.fstat(file.fileno()).st_size
         self.offsets: dict[str, int] = {}
@@ -190,7 +192,7 @@ class _Pickled:
                 known = replace(known, kind=kind)
             return known
 
-        return run_pickle(stream, find_global, persistent)
+        return run_pickle(stream, functools.partial(find_global, tolerant=self.tolerant), persistent)
 
 
 def _storage(kind: StorageKind, key: str, count: int, available: int) -> Storage:
@@ -284,7 +286,7 @@ def _refuse_stubs(table: dict[Any, Any]) -> None:
             raise PickleDamage(f"among its tensors, under {str(key)[:100]!r}, is an object of {value.name}")
 
 
-def _opened(path: str | os.PathLike[str], use: Callable[[_Pickled, Any], Result]) -> Result:
+def _opened(path: str | os.PathLike[str], tolerant: bool, use: Callable[[_Pickled, Any], Result]) -> Result:
     """Open and read the pickle; ``use`` gets the open file and the object."""
     name = os.fspath(path)
     try:
@@ -292,7 +294,7 @@ def _opened(path: str | os.PathLike[str], use: Callable[[_Pickled, Any], Result]
     except OSError as error:
         raise ModelFileError(f"{name} cannot be read: {error.strerror or error}.") from error
     try:
-        pickled = _Pickled(name, file)
+        pickled = _Pickled(name, file, tolerant)
         return use(pickled, pickled.read())
     except _DAMAGE as error:
         file.close()
@@ -306,9 +308,10 @@ def _opened(path: str | os.PathLike[str], use: Callable[[_Pickled, Any], Result]
         raise
 
 
-def open_pickle(path: str | os.PathLike[str]) -> TensorFile:
+def open_pickle(path: str | os.PathLike[str], *, tolerant: bool = False) -> TensorFile:
     """The tensors of a pickled checkpoint, of its ``state_dict`` where it has one. Nothing is read yet.
 
+    ``tolerant`` (``--disable-safe-unpickle``): forbidden globals are not refused; they are not run either.
     Raises ``ModelFileError`` for damaged, hostile and oversized files, naming a forbidden global.
     """
 
@@ -325,14 +328,15 @@ def open_pickle(path: str | os.PathLike[str]) -> TensorFile:
         _limit_total(entries.values(), pickled.size)
         return TensorFile(pickled.path, pickled.file, entries, {})
 
-    return _opened(path, use)
+    return _opened(path, tolerant, use)
 
 
-def load_pickle(path: str | os.PathLike[str]) -> dict[Any, Any]:
+def load_pickle(path: str | os.PathLike[str], *, tolerant: bool = False) -> dict[Any, Any]:
     """The whole object of a pickled file, with its tensors in memory on the CPU.
 
     For small files: embeddings, hypernetworks, networks. Objects that are not plain data are ``Stub``s.
-    Raises ``ModelFileError`` as ``open_pickle`` does, and when the object is no table.
+    ``tolerant``: see ``open_pickle``. Raises ``ModelFileError`` as that does, and when the object is no
+    table.
     """
 
     def use(pickled: _Pickled, root: Any) -> dict[Any, Any]:
@@ -349,7 +353,7 @@ def load_pickle(path: str | os.PathLike[str]) -> dict[Any, Any]:
 
             return cast("dict[Any, Any]", _rebuild(root, leaf, {}))
 
-    return _opened(path, use)
+    return _opened(path, tolerant, use)
 
 
 def _limit_total(entries: Iterable[TensorEntry], size: int) -> None:

@@ -65,11 +65,15 @@ class FolderScanner:
         self._hung: dict[str, threading.Thread] = {}
 
     def scan(self, roots: Sequence[str | os.PathLike[str]]) -> dict[str, ScanResult]:
-        """Scan all roots at the same time. A root that is absent is empty; one that hangs is a problem."""
+        """Scan all roots at the same time; results in the order given.
+
+        A root that is absent is empty; one that does not answer in time has a problem.
+        """
+        names = list(dict.fromkeys(os.fspath(root) for root in roots))
         results: dict[str, ScanResult] = {}
         threads: dict[str, threading.Thread] = {}
         done: dict[str, ScanResult] = {}
-        for root in dict.fromkeys(os.fspath(root) for root in roots):
+        for root in names:
             hung = self._hung.get(root)
             if hung is not None and hung.is_alive():
                 results[root] = _unanswered(root)
@@ -86,7 +90,7 @@ class FolderScanner:
                 results[root] = _unanswered(root)
             else:
                 results[root] = done.get(root, ScanResult())
-        return results
+        return {root: results[root] for root in names}
 
 
 def _unanswered(root: str) -> ScanResult:

@@ -16,7 +16,7 @@ import torch
 
 from modules.checkpoints.catalogue import CheckpointCatalogue, CheckpointInfo
 from modules.checkpoints.hashes import FileStamp
-from modules.checkpoints.loading import prepare
+from modules.checkpoints.loading import LoadPlan, prepare
 from modules.checkpoints.model import DiffusionModel
 from modules.devices.policy import DevicePolicy
 from modules.errors import EaselError, NotFound
@@ -41,7 +41,8 @@ class ModelStore:
 
     A job keeps the model that ``use`` gave it for as long as it runs, whatever is loaded meanwhile. When
     a new model is wanted, its file is checked completely before an old one is let go, and the old one is
-    loaded again should reading the new one fail after that.
+    loaded again should reading the new one fail after that. ``choose_vae``: which separate VAE goes with a
+    checkpoint; ``tolerant``: see ``open_pickle``.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class ModelStore:
         *,
         limit: int = 1,
         choose_vae: VaeChooser | None = None,
+        tolerant: bool = False,
     ) -> None:
         self.catalogue = catalogue
         self.policy = policy
         self.limit = max(1, limit)
+        self._tolerant = tolerant
         self._choose_vae = choose_vae or (lambda info: None)
         self._models: OrderedDict[_Key, DiffusionModel] = OrderedDict()
         self._loading = threading.RLock()
@@ -179,9 +182,23 @@ class ModelStore:
     def _read(
         self, info: CheckpointInfo, vae: str | None, dropped: list[tuple[CheckpointInfo, _Key]]
     ) -> DiffusionModel:
-        with prepare(info, self.policy, vae_file=vae) as plan:
+        with prepare(info, self.policy, vae_file=vae, tolerant=self._tolerant) as plan:
+            twin = self._twin(plan)
+            if twin is not None:
+                key, model = twin
+                changed = plan.execute_vae(model)
+                del self._models[key]
+                return changed
             dropped += self._make_room()
             return plan.execute()
+
+    def _twin(self, plan: LoadPlan) -> tuple[_Key, DiffusionModel] | None:
+        """A loaded model from the same file in the same state, which differs in its VAE only."""
+        state = (plan.info.filename, plan.file.identity.size, plan.file.identity.mtime_ns)
+        for key, model in self._models.items():
+            if (key.filename, key.size, key.mtime_ns) == state:
+                return key, model
+        return None
 
     def _make_room(self) -> list[tuple[CheckpointInfo, _Key]]:
         """Drop the oldest models until one more is within the limit, and say which went."""
@@ -198,7 +215,7 @@ class ModelStore:
         """Bring back what was dropped for a model that then failed to load."""
         for info, key in dropped:
             try:
-                with prepare(info, self.policy, vae_file=key.vae_file) as plan:
+                with prepare(info, self.policy, vae_file=key.vae_file, tolerant=self._tolerant) as plan:
                     self._models[key] = plan.execute()
             except EaselError as error:
                 _log.error("%s could not be loaded again: %s", info.title, error)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modules.checkpoints.catalogue import CheckpointInfo
+from modules.checkpoints.scanning import FolderScanner, ScanRules, natural_key
 from modules.errors import NotFound
 
 SUFFIXES = (".safetensors", ".pt", ".ckpt")
@@ -27,6 +28,7 @@ class VaeFiles:
         self._checkpoint_dirs = tuple(checkpoint_dirs)
         self._forced = forced
         self._files: dict[str, Path] = {}
+        self._scanner = FolderScanner(ScanRules(SUFFIXES, excluded=()))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -45,14 +47,12 @@ class VaeFiles:
     def refresh(self) -> None:
         """Read the folders again."""
         found: dict[str, Path] = {}
-        for folder in self._dirs:
-            for path in _files(folder):
-                found.setdefault(path.name, path)
-        for folder in self._checkpoint_dirs:
-            for path in _files(folder):
-                if path.stem.endswith(SIDECAR_MARK):
+        listed = self._scanner.scan([*self._dirs, *self._checkpoint_dirs])
+        for folder in (*self._dirs, *self._checkpoint_dirs):
+            for path in (Path(file.path) for file in listed[str(folder)].files):
+                if folder in self._dirs or path.stem.endswith(SIDECAR_MARK):
                     found.setdefault(path.name, path)
-        self._files = dict(sorted(found.items(), key=lambda item: item[0].lower()))
+        self._files = dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
 
     def choose(self, info: CheckpointInfo, setting: str, overrides_preferences: bool = True) -> Path | None:
         """The VAE for a checkpoint; ``None`` means the one inside the checkpoint.
@@ -77,15 +77,6 @@ class VaeFiles:
             return None if named == NONE else self._files.get(named)
         stem = Path(info.filename).stem
         return next((path for name, path in self._files.items() if name.startswith(stem)), None)
-
-
-def _files(folder: Path) -> list[Path]:
-    try:
-        return sorted(
-            path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
-        )
-    except OSError:
-        return []
 
 
 def _user_metadata(info: CheckpointInfo) -> dict[str, object]:

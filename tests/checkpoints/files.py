@@ -121,7 +121,7 @@ def write_safetensors(
     return path
 
 
-TINY_UNET = UNetConfig(model_channels=32, channel_mult=(1, 1, 1, 1), context_dim=64)
+TINY_UNET = UNetConfig(model_channels=32, channel_mult=(1, 1, 2, 2), context_dim=64)
 TINY_VAE = AutoencoderConfig(ch=32, ch_mult=(1, 1, 1, 1))
 TINY_CLIP = CLIPTextConfig(
     vocab_size=512, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=1
