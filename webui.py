@@ -115,6 +115,13 @@ def serve_until_told(program: Program, sock: Any) -> int:
     return int(ExitCode.OK)
 
 
+def prepare_vision() -> None:
+    """Make torchvision importable, before the first package that needs it."""
+    from modules.compat.torchvision_cpu import prepare_torchvision
+
+    prepare_torchvision()
+
+
 def main(timer: Timer | None = None) -> int:
     """Parse, take the port, assemble, serve. ``--generate`` paints one picture instead of serving."""
     timer = timer or Timer()
@@ -128,7 +135,7 @@ def main(timer: Timer | None = None) -> int:
     if problem:
         remedy = ["Choose a folder of yours with --data-dir, or correct the rights of this one."]
         raise LaunchProblem(ExitCode.FOLDER, problem, remedy=remedy)
-    program = assemble(flags, paths, timer)
+    program = assemble(flags, paths, timer, prepare_vision)
     if sock is None:
         from modules.jobs.one_picture import generate
 

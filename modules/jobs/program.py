@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,9 +57,15 @@ class Program:
         self.hashes.close()
 
 
-def assemble(flags: Namespace, paths: Paths, timer: Timer | None = None) -> Program:
+def assemble(
+    flags: Namespace,
+    paths: Paths,
+    timer: Timer | None = None,
+    prepare_vision: Callable[[], None] = lambda: None,
+) -> Program:
     """Make the parts and connect them. The worker is not started yet.
 
+    ``prepare_vision`` is called before the first package is imported that needs torchvision.
     Damaged settings and style files are replaced by their backups, with a message, and never stop this.
     """
     timer = timer or Timer()
@@ -77,7 +84,7 @@ def assemble(flags: Namespace, paths: Paths, timer: Timer | None = None) -> Prog
     vaes.refresh()
     timer.record("list models")
     styles = StyleDatabase(paths.styles_files)
-    workshop = Workshop(flags, paths, catalogue, vaes, styles)
+    workshop = Workshop(flags, paths, catalogue, vaes, styles, prepare_vision=prepare_vision)
     queue, state = JobQueue(), State(workshop.preview)
     worker = Worker(queue, state, {"txt2img": workshop.txt2img}, reclaim=workshop.reclaim)
     program = Program(flags, paths, options, catalogue, hashes, styles, workshop, queue, state, worker, timer)
@@ -91,6 +98,9 @@ def _connect_settings(program: Program) -> None:
     catalogue, vaes = program.catalogue, program.workshop.vaes
     providers.register("checkpoints", lambda: [info.title for info in catalogue.infos], catalogue.refresh)
     providers.register("vaes", lambda: ["Automatic", "None", *vaes.names], vaes.refresh)
+
+    upscalers = program.workshop.upscalers
+    providers.register("upscalers", lambda: upscalers.names(options.view()))
 
     def load() -> None:
         # In turn with the pictures, so that two models are never loaded beside each other.

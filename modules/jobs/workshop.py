@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from argparse import Namespace
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from modules.checkpoints.catalogue import CheckpointCatalogue
@@ -11,10 +12,13 @@ from modules.checkpoints.vae_files import VaeFiles
 from modules.errors import EaselError
 from modules.options.paths import Paths
 from modules.prompts.styles import StyleDatabase
+from modules.upscaling.families import FAMILIES
+from modules.upscaling.registry import Upscalers
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from modules.devices.policy import DevicePolicy
     from modules.processing.engine import Engine
     from modules.sampling.monitor import Monitor
 
@@ -29,12 +33,20 @@ class Workshop:
         catalogue: CheckpointCatalogue,
         vaes: VaeFiles,
         styles: StyleDatabase,
+        *,
+        prepare_vision: Callable[[], None] = lambda: None,
     ) -> None:
+        """``prepare_vision`` is called before the first package is imported that needs torchvision."""
         self.flags = flags
         self.paths = paths
         self.catalogue = catalogue
         self.vaes = vaes
         self.styles = styles
+        self.upscalers = Upscalers(
+            {family.folder: getattr(paths, family.folder) for family in FAMILIES},
+            self.policy,
+            prepare=prepare_vision,
+        )
         self.problem: str | None = None
         self._lock = threading.Lock()
         self._engine: Engine | None = None
@@ -52,18 +64,25 @@ class Workshop:
         """The engine if it has been made."""
         return self._engine
 
+    def policy(self) -> DevicePolicy:
+        """Device and precision that the flags ask for. Raises ``InvalidInput`` for flags at odds."""
+        from modules.devices.policy import DevicePolicy
+
+        return DevicePolicy.from_flags(self.flags)
+
     def _make(self) -> Engine:
         from modules.checkpoints.store import ModelStore
-        from modules.devices.policy import DevicePolicy
         from modules.images.sanitize import NameRules
         from modules.processing.engine import Engine
 
         flags = self.flags
         return Engine(
-            models=ModelStore(self.catalogue, DevicePolicy.from_flags(flags)),
+            models=ModelStore(self.catalogue, self.policy()),
             vaes=self.vaes,
             styles=self.styles,
+            upscalers=self.upscalers,
             data_dir=self.paths.data_dir,
+            flags=flags,
             name_rules=NameRules(flags.filenames_max_length, flags.unix_filenames_sanitization),
             hashing=not flags.no_hashing,
             keep_last_infotext=not flags.no_prompt_history,
@@ -95,6 +114,7 @@ class Workshop:
         """Give the memory of the models back; the next job loads again."""
         if self._engine is not None:
             self._engine.models.unload()
+        self.upscalers.unload()
 
     def preview(self, latent: Any, settings: Any) -> Image | None:
         """Picture of a latent under way, by the method of the settings; all of a batch as one grid."""

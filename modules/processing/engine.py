@@ -15,6 +15,7 @@ from modules.images.sanitize import DEFAULT_RULES, NameRules
 from modules.processing.validation import Limits
 from modules.prompts.conditioning import PromptConditioner
 from modules.prompts.styles import StyleDatabase
+from modules.upscaling.registry import Upscalers
 
 if TYPE_CHECKING:
     from modules.options.view import SettingsView
@@ -55,6 +56,7 @@ class Engine:
     hashing: bool = True
     keep_last_infotext: bool = True
     conditioners: Conditioners = field(default_factory=Conditioners)
+    upscalers: Upscalers = field(default_factory=Upscalers)
 
     def model(self, settings: SettingsView) -> DiffusionModel:
         """The checkpoint and VAE that the settings name, loaded when they are not.

@@ -9,10 +9,12 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from modules.checkpoints import downloads
 from modules.errors import InvalidInput, ModelFileError, NotFound
 from modules.upscaling.families import FAMILIES, Download, Family
 from modules.upscaling.sizes import MAX_PIXELS, scale_to, target_size
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 Enlarge = Callable[[Image.Image, float], Image.Image]
 """(picture, scale) → larger picture; the registry brings it to the exact size."""
 
-Fetch = Callable[[str, Path, "str | None", Watcher], None]
-"""(address, file, sha256, watcher): put what the address has into the file, whole or not at all."""
+Fetch = Callable[[Download, Path, Watcher], None]
+"""(download, file, watcher): put what the address has into the file, whole or not at all."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,27 @@ class Upscaler:
         return str(self.path) if self.path is not None else None
 
 
+def on_cpu() -> DevicePolicy:
+    """Float32 on the CPU."""
+    import torch
+
+    from modules.devices.policy import DevicePolicy
+
+    return DevicePolicy(torch.device("cpu"))
+
+
+def fetch_model(download: Download, path: Path, watcher: Watcher) -> None:
+    """Fetch a model file, reporting percents; raises ``DownloadFailed``, and what ``watcher`` raises."""
+
+    def watch(done: int, total: int | None) -> None:
+        watcher.check()
+        if total:
+            watcher.step(100 * done // total)
+
+    watcher.begin_sampling(100)
+    downloads.download(download.url, path, download.sha256, watch)
+
+
 def _resize_by(resampling: Image.Resampling) -> Enlarge:
     def enlarge(image: Image.Image, scale: float) -> Image.Image:
         size = (max(1, int(image.width * scale)), max(1, int(image.height * scale)))
@@ -78,17 +101,17 @@ class Upscalers:
 
     ``folders``: name of a path in ``modules.options.paths`` → folder. ``policy`` and ``prepare`` are called
     before the first network is loaded: which device and precision to use, and what foreign packages need.
-    ``extra``: gives the upscalers of extensions. ``fetch``: gets a model file; None never does.
+    ``extra``: gives the upscalers of extensions. ``fetch``: gets a model file.
     """
 
     def __init__(
         self,
-        folders: Mapping[str, Path],
-        policy: Callable[[], DevicePolicy],
+        folders: Mapping[str, Path] = MappingProxyType({}),
+        policy: Callable[[], DevicePolicy] = on_cpu,
         *,
         prepare: Callable[[], None] = lambda: None,
         extra: Callable[[], Iterable[Upscaler]] = lambda: (),
-        fetch: Fetch | None = None,
+        fetch: Fetch = fetch_model,
     ) -> None:
         self._folders = dict(folders)
         self._policy = policy
@@ -177,11 +200,11 @@ class Upscalers:
         assert upscaler.path is not None
         if upscaler.path.is_file():
             return upscaler.path
-        if upscaler.download is None or self._fetch is None:
+        if upscaler.download is None:
             raise ModelFileError(
                 f"The model file {upscaler.path} of the upscaler {upscaler.name} is not there any more."
             )
-        self._fetch(upscaler.download.url, upscaler.path, upscaler.download.sha256, watcher)
+        self._fetch(upscaler.download, upscaler.path, watcher)
         return upscaler.path
 
     def _of_family(self, family: Family, settings: Any) -> Iterable[Upscaler]:
