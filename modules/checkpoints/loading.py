@@ -121,7 +121,9 @@ class LoadPlan:
         """Turn what may go wrong while reading into sentences, and see that the files did not change."""
         try:
             yield
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
             raise OutOfMemoryError(
                 f"{self.info.name} does not fit into the memory of {self.policy.device}. Use --medvram, "
                 "16-bit precision or a smaller model, or end other programs that use this memory."
@@ -259,3 +261,8 @@ def _about(path: str, error: ModelFileError) -> ModelFileError:
     """The sentence with the name of the file in front, unless it names the file already."""
     text = str(error)
     return error if path in text else ModelFileError(f"{Path(path).name} cannot be loaded. {text}")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """PyTorch has an error class for accelerators only; its CPU allocator raises a bare RuntimeError."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error)

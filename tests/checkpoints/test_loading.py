@@ -17,9 +17,9 @@ from modules.checkpoints.hashes import HashStore
 from modules.checkpoints.loading import load_model, prepare
 from modules.checkpoints.model import DiffusionModel
 from modules.checkpoints.schedule import alphas_cumprod, is_valid_schedule
-from modules.checkpoints.tensor_file import open_safetensors
+from modules.checkpoints.tensor_file import TensorFile, open_safetensors
 from modules.devices.policy import DevicePolicy
-from modules.errors import InvalidInput, ModelFileError
+from modules.errors import EaselError, InvalidInput, ModelFileError, OutOfMemoryError
 from tests.checkpoints.files import (
     EPS_METADATA,
     TINY_UNET,
@@ -216,6 +216,29 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
         path.write_bytes(raw[: len(raw) // 2])
         with pytest.raises(ModelFileError, match="became shorter"):
             plan.execute()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), OutOfMemoryError),
+        (torch.OutOfMemoryError("CUDA out of memory"), OutOfMemoryError),
+        (MemoryError(), OutOfMemoryError),
+        (OSError(5, "Input/output error"), ModelFileError),
+        (RuntimeError("another"), RuntimeError),
+    ],
+)
+def test_failures_of_memory_and_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: type[Exception]
+) -> None:
+    def read(self: TensorFile, *arguments: object) -> Tensor:
+        raise error
+
+    path = write_tiny_sd1(tmp_path / "a.safetensors")
+    monkeypatch.setattr(TensorFile, "read", read)
+    with pytest.raises(expected) as caught:
+        load(path)
+    assert isinstance(caught.value, EaselError) == (expected is not RuntimeError)
 
 
 def test_preparing_allocates_no_tensor(tmp_path: Path) -> None:

@@ -228,6 +228,16 @@ def test_a_command_is_refused_named_and_not_run(tmp_path: Path, zipped: bool, pl
     assert not proof.exists()
 
 
+def test_tolerance_means_a_stub_and_not_a_call(tmp_path: Path) -> None:
+    proof = tmp_path / "proof"
+    attack = Attack(os.system, f"touch {proof}")
+    path = save({"state_dict": {"w": torch.ones(2)}, "x": [attack]}, tmp_path / "x.ckpt")
+    assert load_pickle(path, tolerant=True)["x"] == [Stub(f"{os.name}.system")]
+    with open_pickle(path, tolerant=True) as file:
+        assert list(file.entries) == ["w"]
+    assert not proof.exists()
+
+
 def raw_zip(path: Path, program: bytes, members: dict[str, bytes] | None = None) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", program)
