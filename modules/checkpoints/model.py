@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from modules.checkpoints.building import build_empty
 from modules.checkpoints.catalogue import CheckpointInfo
 from modules.checkpoints.conditioning import Conditioning
+from modules.checkpoints.networks import WeightPatches
 from modules.checkpoints.spec import ModelSpec
 from modules.devices.attention import AttentionBackend, choose_backend
 from modules.devices.policy import DevicePolicy
@@ -32,7 +33,7 @@ class DiffusionModel:
 
     ``text_encoders`` are in the order of ``spec.text_encoders``. ``alphas_cumprod``: float32
     [num_timesteps] on the CPU, the share of signal in the squared noisy latent. ``vae_file``: where the
-    VAE comes from when it is not the checkpoint.
+    VAE comes from when it is not the checkpoint. ``patches``: which networks the weights hold at present.
     """
 
     info: CheckpointInfo
@@ -43,6 +44,7 @@ class DiffusionModel:
     policy: DevicePolicy
     alphas_cumprod: Tensor
     vae_file: str | None = None
+    patches: WeightPatches = field(default_factory=WeightPatches, repr=False)
     _other_vaes: dict[torch.dtype, AutoencoderKL] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -117,11 +119,13 @@ class DiffusionModel:
         """The same model in the number types of ``policy``, for a retry at higher precision.
 
         Networks that have the right type already are shared, the others are cast from the weights in
-        use; the file is not read again.
+        use, networks included; the file is not read again.
         """
+        unet = cast_network(self.unet, policy.unet_dtype)
+        unet.set_context_hook(self.unet.context_hook)
         return replace(
             self,
-            unet=cast_network(self.unet, policy.unet_dtype),
+            unet=unet,
             vae=cast_network(self.vae, policy.vae_dtype),
             text_encoders=tuple(cast_network(net, policy.text_dtype) for net in self.text_encoders),
             policy=policy,

@@ -6,6 +6,7 @@ and a gated feed-forward layer, and are added back to the map.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -47,6 +48,7 @@ class CrossAttention(nn.Module):
     """Multi-head attention from ``x`` to ``context``, or to itself when ``context`` is None.
 
     ``backend`` computes softmax(QKᵀ)V; ``upcast`` does it in float32 (for 16-bit models that overflow).
+    ``context_hook`` turns the context [B, T, D] into what keys and what values are made of (hypernetworks).
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class CrossAttention(nn.Module):
         self.scale = dim_head**-0.5
         self.backend: AttentionBackend = SDP
         self.upcast = False
+        self.context_hook: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
         self.to_q = nn.Linear(query_dim, inner, bias=False)
         self.to_k = nn.Linear(context_dim, inner, bias=False)
         self.to_v = nn.Linear(context_dim, inner, bias=False)
@@ -73,7 +76,8 @@ class CrossAttention(nn.Module):
         Returns [B, N, C].
         """
         source = x if context is None else context
-        q, k, v = self._split(self.to_q(x)), self._split(self.to_k(source)), self._split(self.to_v(source))
+        keys, values = (source, source) if self.context_hook is None else self.context_hook(source)
+        q, k, v = self._split(self.to_q(x)), self._split(self.to_k(keys)), self._split(self.to_v(values))
         if self.upcast and q.dtype != torch.float32:
             out = self.backend(q.float(), k.float(), v.float(), mask).to(x.dtype)
         else:

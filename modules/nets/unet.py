@@ -7,7 +7,7 @@ names are those of the checkpoints (``model.diffusion_model.`` removed): extensi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,6 +150,7 @@ class UNetModel(nn.Module):
         self.in_channels = config.in_channels
         self.out_channels = config.out_channels
         self.model_channels = config.model_channels
+        self.context_hook: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
         self.num_classes = None if config.adm_in_channels is None else "sequential"
         width, emb = config.model_channels, config.model_channels * 4
         self.time_embed = _embedding_mlp(width, emb)
@@ -177,6 +178,12 @@ class UNetModel(nn.Module):
         for layer in self.attentions():
             layer.backend = backend
             layer.upcast = upcast
+
+    def set_context_hook(self, hook: Callable[[Tensor], tuple[Tensor, Tensor]] | None) -> None:
+        """Let ``hook`` change what keys and values are made of in every attention layer; None: nothing."""
+        self.context_hook = hook
+        for layer in self.attentions():
+            layer.context_hook = hook
 
     def embed(self, timesteps: Tensor, y: Tensor | None = None) -> Tensor:
         """Time embedding plus vector conditioning: [B] and [B, adm] to [B, 4·model_channels]."""
