@@ -13,7 +13,7 @@ from PIL import Image
 
 
 def _luma(colours: np.ndarray) -> np.ndarray:
-    """Brightness [H, W, 1] of [H, W, 3]. The order of the sum decides about last digits, and so about pixels."""
+    """Brightness [H, W, 1] of [H, W, 3]. The order of the sum decides about last digits, thus pixels."""
     red, green, blue = (colours[..., i : i + 1] for i in range(3))
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
@@ -55,7 +55,7 @@ def _matched(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _with_brightness(colours: np.ndarray, brightness_of: np.ndarray) -> np.ndarray:
-    """``colours`` moved to the brightness of another picture, and drawn towards grey where they leave 0..1."""
+    """``colours`` moved to the brightness of another picture, towards grey where they leave 0..1."""
     moved = colours + (_luma(brightness_of) - _luma(colours))
     grey = _luma(moved)
     low, high = moved.min(-1, keepdims=True), moved.max(-1, keepdims=True)

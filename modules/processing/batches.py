@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from modules.errors import NonFiniteError
+from modules.processing.image_conditioning import blank_conditioning
 from modules.processing.preparation import Prepared
 from modules.processing.validation import SIZE_UNIT
 from modules.prompts.conditioning import CondSchedule, Pass, UncondSchedule
@@ -17,9 +18,12 @@ from modules.sampling.noise import ImageNoise
 from modules.sampling.planning import SamplingPlan
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from modules.checkpoints.model import DiffusionModel
     from modules.processing.engine import Engine
-    from modules.sampling.run import SamplingResult
+
+Painted = TypeVar("Painted")
 
 _log = logging.getLogger(__name__)
 
@@ -97,25 +101,37 @@ def noise_of(batch: Batch, model: DiffusionModel, width: int, height: int) -> Im
     )
 
 
-def conditioning_of(
-    batch: Batch, model: DiffusionModel, engine: Engine
-) -> tuple[CondSchedule, UncondSchedule]:
-    """Prompts and negative prompts of the batch over the steps of the first pass."""
-    job = batch.job
-    conditioner = engine.conditioners.of(model)
-    which = Pass(
+def first_pass(job: Prepared) -> Pass:
+    """What prompts are read for when there is no second pass, or before it."""
+    return Pass(
         steps=job.sampler.total_steps(job.request.steps), old_scheduling=job.settings.use_old_scheduling
     )
+
+
+def conditioning_of(
+    batch: Batch, model: DiffusionModel, engine: Engine, which: Pass | None = None
+) -> tuple[CondSchedule, UncondSchedule]:
+    """Prompts and negative prompts of the batch over the steps of ``which``, the first pass by default."""
+    job = batch.job
+    conditioner = engine.conditioners.of(model)
+    which = which or first_pass(job)
     return (
         conditioner.cond(batch.prompts, which, job.text_options),
         conditioner.uncond(batch.negative_prompts, which, job.text_options),
     )
 
 
-def plan_of(batch: Batch, model: DiffusionModel, engine: Engine) -> SamplingPlan:
-    """The sampling plan of the first pass."""
+def plan_of(
+    batch: Batch, model: DiffusionModel, engine: Engine, image_conditioning: Tensor | None = None
+) -> SamplingPlan:
+    """The sampling plan of the first pass.
+
+    ``image_conditioning``: extra channels for models that see a picture; those of no picture by default.
+    """
     job, request = batch.job, batch.job.request
     conditioner = engine.conditioners.of(model)
+    if image_conditioning is None:
+        image_conditioning = blank_conditioning(model, len(batch.rows), request.width, request.height)
     return SamplingPlan(
         model=model,
         sampler=job.sampler,
@@ -130,11 +146,12 @@ def plan_of(batch: Batch, model: DiffusionModel, engine: Engine) -> SamplingPlan
         s_tmax=request.s_tmax,
         s_noise=request.s_noise,
         s_min_uncond=request.s_min_uncond,
+        image_conditioning=image_conditioning,
         empty_conditioning=lambda: conditioner.empty_chunk(job.text_options),
     )
 
 
-def with_retry(model: DiffusionModel, attempt: Callable[[DiffusionModel], SamplingResult]) -> SamplingResult:
+def with_retry(model: DiffusionModel, attempt: Callable[[DiffusionModel], Painted]) -> Painted:
     """``attempt(model)``, repeated once in float32 when it ends in NaN or infinity.
 
     Raises ``NonFiniteError`` when that does not help, or when the model computes in float32 already.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.processing.infotext import InfotextFields
+from modules.processing.request import Img2ImgRequest
 from modules.processing.version import COMPATIBLE_VERSION
 from modules.sampling.schedulers import find_scheduler
 
@@ -23,6 +24,7 @@ class JobFacts:
     def __init__(self, job: Prepared, engine: Engine) -> None:
         self.job = job
         self.engine = engine
+        self.init_image_hash: str | None = None
 
     @cached_property
     def model_hash(self) -> str | None:
@@ -45,6 +47,19 @@ class JobFacts:
         """Label of the schedule type that Automatic means for the sampler."""
         name = self.job.sampler.scheduler
         return find_scheduler(name).label if name else None
+
+    @property
+    def inpainting_conditioning(self) -> bool:
+        """Whether the model sees mask and masked picture besides the latent."""
+        return self.job.model.spec.is_inpainting
+
+    @property
+    def image_cfg_scale(self) -> float | None:
+        """How closely an edit model keeps to the picture; ``None`` for all others."""
+        request = self.job.request
+        if isinstance(request, Img2ImgRequest) and self.job.model.spec.is_pix2pix:
+            return request.image_cfg_scale
+        return None
 
     def _short_hash(self, filename: str) -> str | None:
         if not self.engine.hashing:
@@ -73,6 +88,11 @@ class JobFacts:
             subseed_strength=request.subseed_strength,
             seed_resize_from_w=request.seed_resize_from_w,
             seed_resize_from_h=request.seed_resize_from_h,
+            image_cfg_scale=self.image_cfg_scale,
+            conditional_mask_weight=(
+                job.settings.inpainting_mask_weight if self.inpainting_conditioning else None
+            ),
+            init_image_hash=self.init_image_hash,
             clip_skip=job.text_options.clip_skip,
             uses_ensd=job.sampler.uses_seed_delta(request.eta),
             tiling=job.tiling,
@@ -113,10 +133,10 @@ class JobFacts:
             "denoising_strength": request.denoising_strength,
             "extra_generation_params": {k: None if callable(v) else v for k, v in extra.items()},
             "index_of_first_image": processed.index_of_first_image,
-            "infotexts": list(processed.infotexts),
+            "infotexts": [text for text in processed.infotexts if text],
             "styles": list(request.styles),
             "job_timestamp": job_timestamp,
             "clip_skip": job.text_options.clip_skip,
-            "is_using_inpainting_conditioning": False,
+            "is_using_inpainting_conditioning": self.inpainting_conditioning,
             "version": COMPATIBLE_VERSION,
         }

@@ -52,7 +52,7 @@ def doubled_mask(mask: Image.Image) -> Image.Image:
 
 
 def crop_region(mask: Image.Image, padding: int = 0) -> Box | None:
-    """The smallest box (left, top, right, bottom) around the mask, wider by ``padding``; None if it is black."""
+    """Smallest box (left, top, right, bottom) around the mask, wider by ``padding``; None for a black one."""
     box = mask.getbbox()
     if box is None:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modules.errors import EaselError
@@ -13,6 +14,7 @@ from modules.images.grids import image_grid
 from modules.images.saving import save_image
 from modules.processing.facts import JobFacts
 from modules.processing.infotext import create_infotext
+from modules.processing.request import Img2ImgRequest
 from modules.processing.result import Processed
 from modules.processing.text_file import write_text_atomically
 
@@ -23,6 +25,19 @@ if TYPE_CHECKING:
     from modules.processing.preparation import Prepared
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A picture that belongs to a painted one, for instance its mask: shown, saved, or both.
+
+    Its file has the name of a picture with ``suffix``; in the answer it has no text.
+    """
+
+    image: Image
+    suffix: str
+    show: bool = False
+    save: bool = False
 
 
 class Output:
@@ -37,6 +52,7 @@ class Output:
         self.facts = JobFacts(job, engine)
         self.processed = Processed()
         self.extra: dict[str, Any] = {}
+        self._painted: list[Image] = []
         self._rows: list[int] = []
         self._batch_rows: Sequence[int] = ()
         self._timestamp = job_timestamp or time.strftime("%Y%m%d%H%M%S")
@@ -48,20 +64,50 @@ class Output:
         if rows and rows[0] == 0 and self.engine.keep_last_infotext:
             self._keep_last_infotext()
 
-    def add_batch(self, pictures: Sequence[Image], extra: Mapping[str, Any], *, complete: bool) -> None:
-        """Take the pictures of the batch; an incomplete one is saved only if the settings say so."""
+    def add_batch(
+        self,
+        pictures: Sequence[Image],
+        extra: Mapping[str, Any],
+        *,
+        complete: bool,
+        companions: Sequence[Sequence[Companion]] = (),
+    ) -> None:
+        """Take the pictures of the batch; an incomplete one is saved only if the settings say so.
+
+        ``companions`` has one list a picture, or is empty.
+        """
         self.extra.update(extra)
         settings, request = self.job.settings, self.job.request
         keep = complete or settings.save_incomplete_images
-        for picture, row in zip(pictures, self._batch_rows, strict=False):
+        save = settings.samples_save and not request.do_not_save_samples and keep
+        for index, (picture, row) in enumerate(zip(pictures, self._batch_rows, strict=False)):
             text = self.infotext(row)
             if settings.enable_pnginfo:
                 picture.info["parameters"] = text
             self.processed.images.append(picture)
             self.processed.infotexts.append(text)
+            self._painted.append(picture)
             self._rows.append(row)
-            if settings.samples_save and not request.do_not_save_samples and keep:
+            if save:
                 self._save(picture, row, text)
+            for companion in companions[index] if companions else ():
+                self._add_companion(companion, row, text, save)
+
+    def _add_companion(self, companion: Companion, row: int, text: str, save: bool) -> None:
+        if save and companion.save:
+            self._save(companion.image, row, text, suffix=companion.suffix)
+        if companion.show:
+            self.processed.images.append(companion.image)
+            self.processed.infotexts.append("")
+
+    def save_intermediate(self, picture: Image, row: int, suffix: str) -> None:
+        """Save a stage of picture ``row`` under its name and ``suffix``, if pictures are saved at all."""
+        settings = self.job.settings
+        if settings.samples_save and not self.job.request.do_not_save_samples:
+            text = self.infotext(row)
+            if settings.enable_pnginfo:
+                picture.info["parameters"] = text
+            self._save(picture, row, text, suffix=suffix)
 
     def infotext(self, row: int) -> str:
         """The text of picture number ``row`` of the job."""
@@ -74,7 +120,7 @@ class Output:
     def finish(self) -> Processed:
         """Add the grid when one is wanted, and fill in the facts of the answer."""
         settings, request = self.job.settings, self.job.request
-        count = len(self.processed.images)
+        count = len(self._painted)
         wanted = (settings.return_grid or settings.grid_save) and not request.do_not_save_grid
         if wanted and count and not (count < 2 and settings.grid_only_if_multiple):
             self._add_grid()
@@ -85,7 +131,7 @@ class Output:
         settings = self.job.settings
         try:
             grid = image_grid(
-                self.processed.images,
+                self._painted,
                 self.job.request.batch_size,
                 n_rows=int(settings.n_rows),
                 prevent_empty_spots=settings.grid_prevent_empty_spots,
@@ -93,7 +139,7 @@ class Output:
                 max_megapixels=settings.img_max_size_mp,
             )
         except EaselError as error:
-            self._warn(str(error))
+            self.warn(str(error))
             return
         text = self.grid_infotext()
         if settings.enable_pnginfo:
@@ -105,10 +151,12 @@ class Output:
         if settings.grid_save:
             self._save(grid, self._rows[0], text, grid=True)
 
-    def _save(self, picture: Image, row: int, text: str, *, grid: bool = False) -> None:
+    def _save(self, picture: Image, row: int, text: str, *, grid: bool = False, suffix: str = "") -> None:
         settings = self.job.settings
         folder = settings.outdir_grids if grid else settings.outdir_samples
-        folder = folder or (settings.outdir_txt2img_grids if grid else settings.outdir_txt2img_samples)
+        if not folder:
+            kind = "img2img" if isinstance(self.job.request, Img2ImgRequest) else "txt2img"
+            folder = getattr(settings, f"outdir_{kind}_{'grids' if grid else 'samples'}")
         try:
             saved = save_image(
                 picture,
@@ -117,16 +165,18 @@ class Output:
                 settings,
                 fields=self._name_fields(row),
                 infotext=text,
+                suffix=suffix,
                 grid=grid,
                 short_filename=grid and not settings.grid_extended_filename,
             )
         except EaselError as error:
-            self._warn(str(error))
+            self.warn(str(error))
             return
         picture.info["saved_as"] = str(saved.path)
         self.processed.saved.append(saved.path)
 
-    def _warn(self, sentence: str) -> None:
+    def warn(self, sentence: str) -> None:
+        """Tell the user something with the answer."""
         _log.warning("%s", sentence)
         self.processed.warnings.append(sentence)
 

@@ -7,7 +7,10 @@ request read from a client, from a page or from an infotext is the same object.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @dataclass
@@ -76,3 +79,39 @@ class Txt2ImgRequest(GenerationRequest):
     hr_scheduler: str | None = None
     hr_prompt: str = ""
     hr_negative_prompt: str = ""
+
+
+@dataclass
+class Img2ImgRequest(GenerationRequest):
+    """A picture from pictures, with the fields of inpainting.
+
+    ``init_images``: one for all pictures of a batch, or one each, which then decides about the batch size.
+    ``resize_mode``: number of a ``ResizeMode``. ``mask``: white where to paint; alpha counts before grey.
+    ``latent_mask`` replaces it for the latent alone. ``mask_blur`` sets both directions (pixels).
+    ``inpainting_fill``: what lies under the mask at first (0 colours around, 1 original, 2 noise, 3 nothing).
+    ``inpaint_full_res``: paint the surroundings of the mask alone, at the full size of the request.
+    ``inpainting_mask_invert``: 1 paints where the mask is black. ``image_cfg_scale`` is for edit models.
+    """
+
+    denoising_strength: float | None = 0.75
+    init_images: list[Image] = field(default_factory=list)
+    resize_mode: int = 0
+    image_cfg_scale: float | None = None
+    mask: Image | None = None
+    mask_blur_x: int = 4
+    mask_blur_y: int = 4
+    mask_blur: int | None = None
+    mask_round: bool = True
+    inpainting_fill: int = 0
+    inpaint_full_res: bool = True
+    inpaint_full_res_padding: int = 0
+    inpainting_mask_invert: int = 0
+    initial_noise_multiplier: float | None = None
+    latent_mask: Image | None = None
+
+    @property
+    def blur(self) -> tuple[int, int]:
+        """Blur of the mask along x and y in pixels."""
+        if self.mask_blur is not None:
+            return self.mask_blur, self.mask_blur
+        return self.mask_blur_x, self.mask_blur_y

@@ -16,7 +16,8 @@ class Processed:
     """The pictures of one job in response order; a grid, when there is one, comes first.
 
     ``info`` holds the fields of the reference's ``info`` object (contract: generation_info_fields);
-    ``infotexts`` runs parallel to ``images``; ``saved`` lists the files that were written;
+    ``infotexts`` runs parallel to ``images``, with an empty text for masks and the like;
+    ``saved`` lists the files that were written;
     ``warnings`` are sentences for the user about what could not be done, for instance a failed save.
     """
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from modules.errors import InvalidInput
-from modules.processing.request import GenerationRequest, Txt2ImgRequest
+from modules.processing.request import GenerationRequest, Img2ImgRequest, Txt2ImgRequest
 
 SIZE_UNIT = 8
 """Pixels per latent cell: both sides of a picture are whole numbers of cells."""
@@ -73,6 +73,19 @@ HIRES = (
     Range("firstphase_width", 0, 16384, whole=True),
     Range("firstphase_height", 0, 16384, whole=True),
 )
+IMG2IMG = (
+    Range("resize_mode", 0, 3, whole=True),
+    Range("mask_blur_x", 0, 1024, whole=True),
+    Range("mask_blur_y", 0, 1024, whole=True),
+    Range("inpainting_fill", 0, 3, whole=True),
+    Range("inpaint_full_res_padding", 0, 16384, whole=True),
+    Range("inpainting_mask_invert", 0, 1, whole=True),
+)
+IMG2IMG_OPTIONAL = (
+    Range("mask_blur", 0, 1024, whole=True),
+    Range("image_cfg_scale", 0, 1000),
+    Range("initial_noise_multiplier", 0, 100),
+)
 
 
 def validate(request: GenerationRequest, limits: Limits | None = None) -> None:
@@ -95,6 +108,8 @@ def validate(request: GenerationRequest, limits: Limits | None = None) -> None:
     if isinstance(request, Txt2ImgRequest):
         for rule in HIRES:
             rule.check(getattr(request, rule.field))
+    if isinstance(request, Img2ImgRequest):
+        _validate_img2img(request)
 
 
 def _validate_pixels(request: GenerationRequest, limits: Limits) -> None:
@@ -116,3 +131,21 @@ def _validate_texts(request: GenerationRequest, limits: Limits) -> None:
             raise InvalidInput(
                 f"{name} has {len(text)} characters; expected at most {limits.prompt_characters}.", name
             )
+
+
+def _validate_img2img(request: Img2ImgRequest) -> None:
+    for rule in IMG2IMG:
+        rule.check(getattr(request, rule.field))
+    for rule in IMG2IMG_OPTIONAL:
+        if getattr(request, rule.field) is not None:
+            rule.check(getattr(request, rule.field))
+    count = len(request.init_images)
+    if count == 0:
+        raise InvalidInput("init_images is empty; expected at least one picture.", "init_images")
+    if count > 1 and count > request.batch_size:
+        raise InvalidInput(
+            f"init_images has {count} pictures; expected one, or at most batch_size ({request.batch_size}).",
+            "init_images",
+        )
+    if request.denoising_strength is None:
+        raise InvalidInput("denoising_strength is null; expected a number from 0 to 1.", "denoising_strength")
