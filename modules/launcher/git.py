@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +46,17 @@ class Git:
     limit: float = 600.0
     environ: Mapping[str, str] | None = None
 
-    def run(self, *words: str, cwd: Path | None = None) -> Finished:
-        """Run one git command; a failure is in the result, nothing is raised."""
+    def run(
+        self, *words: str, cwd: Path | None = None, echo: Callable[[str], None] | None = None
+    ) -> Finished:
+        """Run one git command; a failure is in the result, never raised. ``echo`` gets its text as it comes."""
         return run_program(
             [self.executable, *words],
             cwd=cwd,
             environ=_git_environ(os.environ if self.environ is None else self.environ),
             limit=self.limit,
             silence=self.silence,
+            echo=echo,
         )
 
 
