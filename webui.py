@@ -129,13 +129,18 @@ def main(timer: Timer | None = None) -> int:
     paths = Paths.from_flags(flags, INSTALL_DIR, os.environ)
     sock = None if flags.generate is not None else bind(flags)
 
+    from modules.jobs.folder_lock import FolderInUse
     from modules.jobs.program import assemble, prepare_data_folder
 
     problem = prepare_data_folder(paths)
     if problem:
         remedy = ["Choose a folder of yours with --data-dir, or correct the rights of this one."]
         raise LaunchProblem(ExitCode.FOLDER, problem, remedy=remedy)
-    program = assemble(flags, paths, timer, prepare_vision)
+    try:
+        program = assemble(flags, paths, timer, prepare_vision)
+    except FolderInUse as error:
+        remedy = ["Use the one that runs, stop it first, or give this one a folder with --data-dir."]
+        raise LaunchProblem(ExitCode.FOLDER, str(error), remedy=remedy) from error
     if sock is None:
         from modules.jobs.one_picture import generate
 

@@ -58,6 +58,11 @@ class Job:
     """What is to be done. The settings are a snapshot, so a later change never reaches this job.
 
     ``overrides`` are the settings that the request asked for by itself; ``settings`` has them already.
+    ``client`` is who shares the workers with others in turn, ``priority`` goes before that (higher first),
+    ``held`` jobs wait until they are let go. ``attached``: someone waits on an open connection and is told
+    when the server stops in good order, so the job is not kept for the next start. ``spool``: keep the
+    encoded pictures on disk for a client that comes back for them. ``notes`` are plain JSON data that the
+    face wants back with the result.
     """
 
     id: str
@@ -66,6 +71,12 @@ class Job:
     settings: Any = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     created: float = field(default_factory=time.time)
+    client: str = ""
+    priority: int = 0
+    held: bool = False
+    attached: bool = False
+    spool: bool = False
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,11 @@ class JobRecord:
     finished: float | None = None
     result: Any = None
     error: BaseException | None = None
+    client: str = ""
+    priority: int = 0
+    held: bool = False
+    attempts: int = 0
+    """How often a worker began it; more than one when the program ended in between."""
 
 
 def create_task_id(kind: str) -> str:

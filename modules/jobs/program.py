@@ -15,6 +15,9 @@ from pathlib import Path
 from modules.checkpoints.catalogue import CheckpointCatalogue
 from modules.checkpoints.hashes import HashStore
 from modules.checkpoints.vae_files import VaeFiles
+from modules.jobs.events import Events
+from modules.jobs.journal import Journal, open_journal
+from modules.jobs.keepers import journal_keepers
 from modules.jobs.queue import JobQueue
 from modules.jobs.state import State
 from modules.jobs.worker import Worker
@@ -40,6 +43,7 @@ class Program:
     state: State
     worker: Worker
     timer: Timer
+    journal: Journal
 
     def save_settings(self) -> None:
         """Write the settings file. Raises ``SettingsFileError``."""
@@ -53,7 +57,13 @@ class Program:
 
     def close(self) -> None:
         """End the worker and the background work, waiting a few seconds at most."""
-        self.worker.stop(timeout=3)
+        ended = self.worker.stop(timeout=3)
+        if not ended:
+            # The thread is left behind; what it was at is started again by the next run.
+            for job_id in self.queue.running:
+                self.queue.put_back(job_id)
+        self.queue.close_store()
+        self.journal.close()
         self.hashes.close()
 
 
@@ -67,6 +77,7 @@ def assemble(
 
     ``prepare_vision`` is called before the first package is imported that needs torchvision.
     Damaged settings and style files are replaced by their backups, with a message, and never stop this.
+    Raises ``FolderInUse`` when another Easel runs on the data folder.
     """
     timer = timer or Timer()
     options = default_options(flags, data_dir=paths.data_dir)
@@ -85,9 +96,19 @@ def assemble(
     timer.record("list models")
     styles = StyleDatabase(paths.styles_files)
     workshop = Workshop(flags, paths, catalogue, vaes, styles, prepare_vision=prepare_vision)
-    queue, state = JobQueue(), State(workshop.preview)
-    worker = Worker(queue, state, {"txt2img": workshop.txt2img}, reclaim=workshop.reclaim)
-    program = Program(flags, paths, options, catalogue, hashes, styles, workshop, queue, state, worker, timer)
+    journal = open_journal(paths.data_dir, options, flags)
+    hub = Events()
+    queue, state = JobQueue(journal.store, hub), State(workshop.preview, hub)
+    worker = Worker(
+        queue,
+        state,
+        {"txt2img": workshop.txt2img},
+        reclaim=workshop.reclaim,
+        keepers=journal_keepers(journal, hub),
+    )
+    program = Program(
+        flags, paths, options, catalogue, hashes, styles, workshop, queue, state, worker, timer, journal
+    )
     _connect_settings(program)
     return program
 

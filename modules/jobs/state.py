@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from modules.jobs.commands import ServerCommands
+from modules.jobs.events import STEP, Events
 from modules.jobs.preview import LivePreview, PreviewDecoder
 from modules.sampling.monitor import SamplingInterrupted
 
@@ -27,7 +28,8 @@ class State:
     ``begin`` and ``end`` frame a job: no flag, preview or count of one job is seen in the next.
     """
 
-    def __init__(self, decoder: PreviewDecoder | None = None) -> None:
+    def __init__(self, decoder: PreviewDecoder | None = None, events: Events | None = None) -> None:
+        self._events = events or Events()
         self.server_start: float | None = time.time()
         self.time_start: float | None = None
         self.job_timestamp = "0"
@@ -91,6 +93,10 @@ class State:
     def step(self, step: int) -> None:
         """Step number ``step`` (from 0) is reached."""
         self.sampling_step = step
+        if self._events.readers:
+            self._events.publish(
+                self.job, STEP, step=step, steps=self.sampling_steps, run=self.job_no, runs=self.job_count
+            )
 
     def latent(self, denoised: Any) -> None:
         """Keep the estimate of the clean latent, [B, C, h, w], for whoever asks for a preview."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from modules.errors import EaselError, OutOfMemoryError
@@ -15,6 +15,9 @@ from modules.jobs.state import State
 from modules.sampling.monitor import SamplingInterrupted
 
 _log = logging.getLogger(__name__)
+
+Keeper = Callable[[Job, Any, "BaseException | None"], None]
+"""(job, its result or ``None``, its error or ``None``): keeps the outcome of a job somewhere."""
 
 _MEMORY_SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -28,7 +31,8 @@ class JobFailed(EaselError):
 class Worker:
     """Runs the jobs of ``queue`` with the painter of their kind.
 
-    ``painters``: kind of job → painter. ``reclaim`` is called after a failed job and gives memory
+    ``painters``: kind of job → painter. ``keepers`` are handed each outcome before it is told to who waits:
+    history, spool. ``reclaim`` is called after a failed job and gives memory
     back to the device; when it runs, nothing refers to the failed job's tensors any more.
     """
 
@@ -39,11 +43,13 @@ class Worker:
         painters: Mapping[str, Painter],
         *,
         reclaim: Callable[[], None] | None = None,
+        keepers: Sequence[Keeper] = (),
     ) -> None:
         self._queue = queue
         self._state = state
         self._painters = dict(painters)
         self._reclaim = reclaim
+        self._keepers = tuple(keepers)
         self._thread = threading.Thread(target=self._run, name="easel-worker", daemon=True)
 
     def start(self) -> None:
@@ -82,13 +88,24 @@ class Worker:
             result = self._paint(job)
         except BaseException as exc:
             error = self._explain(job, exc)
-        finally:
-            self._state.end()
+        cut_short = self._queue.closed and self._state.interrupted
+        self._state.end()
+        if cut_short and self._queue.put_back(job.id):
+            return
+        if job.kind != CALL:
+            self._keep(job, result, error)
         if error is None:
             self._queue.finish(job.id, result)
             return
         self._give_memory_back()
         self._queue.fail(job.id, error)
+
+    def _keep(self, job: Job, result: Any, error: BaseException | None) -> None:
+        for keeper in self._keepers:
+            try:
+                keeper(job, result, error)
+            except Exception:
+                _log.exception("The outcome of job %s could not be kept.", job.id)
 
     def _paint(self, job: Job) -> Any:
         if job.kind == CALL:
