@@ -1,0 +1,1 @@
+"""Restoring faces in finished pictures."""

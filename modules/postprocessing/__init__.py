@@ -1,0 +1,1 @@
+"""What happens to finished pictures: the chain of the Extras tab."""
