@@ -106,7 +106,7 @@ GENERATION: tuple[FieldRow, ...] = (
     FieldRow("refiner_checkpoint", "string", None),
     FieldRow("refiner_switch_at", "number", None, "Part of the steps, 0 to 1."),
     FieldRow("disable_extra_networks", "boolean", False),
-    FieldRow("firstpass_image", "string", None, "Accepted and ignored."),
+    FieldRow("firstpass_image", "string", None, "Base64; enlarged in place of a first pass, with enable_hr."),
     FieldRow("comments", "object", None, "Accepted and ignored."),
 )
 """Fields of every request for pictures."""
@@ -140,7 +140,42 @@ WIRE: tuple[FieldRow, ...] = (
 )
 """Fields that concern the request rather than the picture."""
 
-TXT2IMG = GENERATION + HIRES + WIRE
+OWN: tuple[FieldRow, ...] = (
+    FieldRow("hr_cfg", "number", None, "CFG scale of the second pass; null is cfg_scale."),
+)
+"""Fields of txt2img that the reference lacks; they come last."""
+
+TXT2IMG = GENERATION + HIRES + WIRE + OWN
+
+_FROM_PICTURES = {"denoising_strength": FieldRow("denoising_strength", "number", 0.75, "0 keeps, 1 forgets.")}
+
+PICTURES_IN: tuple[FieldRow, ...] = (
+    FieldRow("init_images", "array", None, "base64 or data URL each; one, or as many as batch_size."),
+    FieldRow("resize_mode", "integer", 0, "0 stretch, 1 crop, 2 fill the edges, 3 resize the latent."),
+    FieldRow("image_cfg_scale", "number", None, "For edit models: how closely to keep to the picture."),
+    FieldRow("mask", "string", None, "base64 or data URL; white or opaque is painted."),
+    FieldRow("mask_blur_x", "integer", 4, "Pixels."),
+    FieldRow("mask_blur_y", "integer", 4, "Pixels."),
+    FieldRow("mask_blur", "integer", None, "Sets both directions."),
+    FieldRow("mask_round", "boolean", True, "The mask is 0 or 1 for the latent."),
+    FieldRow("inpainting_fill", "integer", 0, "0 fill, 1 original, 2 latent noise, 3 latent nothing."),
+    FieldRow("inpaint_full_res", "boolean", True, "Paint the surroundings of the mask alone."),
+    FieldRow("inpaint_full_res_padding", "integer", 0, "Pixels around the mask."),
+    FieldRow("inpainting_mask_invert", "integer", 0, "1 paints what is not masked."),
+    FieldRow("initial_noise_multiplier", "number", None, "null takes the setting."),
+    FieldRow("latent_mask", "string", None, "Accepted and ignored."),
+)
+"""Fields of img2img and inpainting."""
+
+_ECHO = FieldRow("include_init_images", "boolean", False, "true repeats pictures and mask in the reply.")
+
+IMG2IMG = (
+    *(_FROM_PICTURES.get(row.name, row) for row in GENERATION),
+    *PICTURES_IN,
+    *WIRE[:2],
+    _ECHO,
+    *WIRE[2:],
+)
 
 PICTURES_REPLY: tuple[FieldRow, ...] = (
     FieldRow("images", "array of string", REQUIRED, "base64 without a data: prefix."),

@@ -7,7 +7,7 @@ from typing import Any
 from modules.api.services import ApiServices
 from modules.jobs.program import Program
 from modules.processing.infotext_parsing import parse_infotext
-from modules.processing.request import GenerationRequest
+from modules.processing.request import GenerationRequest, Txt2ImgRequest
 from modules.processing.validation import validate
 
 LATENT_UPSCALE_MODES = (
@@ -54,10 +54,13 @@ def api_services(program: Program, *, restartable: bool) -> ApiServices:
 
 def check_request(request: GenerationRequest, _settings: Any) -> None:
     """Refuse at the door what the painter would refuse after its wait in the queue."""
+    from modules.processing.hires import choose_hires_sampler
     from modules.processing.preparation import choose_sampler, refuse_missing_features
 
     validate(request)
     choose_sampler(request.sampler_name, request.scheduler)
+    if isinstance(request, Txt2ImgRequest) and request.enable_hr:
+        choose_hires_sampler(request)
     refuse_missing_features(request)
 
 

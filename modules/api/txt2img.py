@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from modules.api.fields import TXT2IMG, build_model
-from modules.api.infotext import fill_from_infotext
-from modules.api.pictures import to_base64
+from modules.api.infotext import TXT2IMG_ENTRIES, fill_from_infotext
+from modules.api.pictures import open_picture, to_base64
 from modules.api.services import ApiServices
 from modules.errors import EaselError, Forbidden, InvalidInput
 from modules.jobs.job import Job, create_task_id
-from modules.processing.request import Txt2ImgRequest
+from modules.processing.request import GenerationRequest, Txt2ImgRequest
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from pydantic import BaseModel as Txt2ImgBody
 else:
     Txt2ImgBody = build_model("StableDiffusionProcessingTxt2Img", TXT2IMG)
@@ -38,33 +39,73 @@ class Order:
     send_images: bool
 
 
-def take_order(body: Txt2ImgBody, services: ApiServices) -> Order:
+def _as_sent(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return values
+
+
+@dataclass(frozen=True)
+class Form:
+    """One kind of request for pictures.
+
+    ``make_request(values, services, from_text)`` makes the painter's request; ``from_text`` are settings that
+    a generation text asks for. ``infotext_fields``: entry of such a text → field. ``echo``: the fields as
+    the reply repeats them.
+    """
+
+    kind: str
+    make_request: Callable[[Mapping[str, Any], ApiServices, Mapping[str, Any]], GenerationRequest]
+    infotext_fields: Mapping[str, str]
+    echo: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _as_sent
+
+
+def take_order(body: Any, services: ApiServices, form: Form) -> Order:
     """Make a job of a request; raises the error that the client is to see when it cannot be done."""
     values = body.model_dump()
     _refuse_scripts(values)
     overrides = dict(values["override_settings"] or {})
+    from_text: dict[str, Any] = {}
     _refuse_restricted(overrides, services)
     if values["infotext"]:
         entries = services.parse_infotext(values["infotext"], services.options.view())
-        filled = fill_from_infotext(values, body.model_fields_set, entries, services.options)
-        values = filled.values
-        overrides = {**filled.overrides, **overrides}
+        filled = fill_from_infotext(
+            values, body.model_fields_set, entries, services.options, form.infotext_fields
+        )
+        values, from_text = filled.values, filled.overrides
+        overrides = {**from_text, **overrides}
     settings = services.options.view(overrides)
-    request = make_request(values)
+    request = form.make_request(values, services, from_text)
     services.check(request, settings)
     if values["override_settings_restore_afterwards"] is False:
         _keep(overrides, services)
-    job = Job(id=_task_id(values), kind="txt2img", request=request, settings=settings, overrides=overrides)
-    return Order(job, values, values["send_images"] is not False)
+    job = Job(id=_task_id(values, form.kind), kind=form.kind, request=request, settings=settings, overrides=overrides)
+    return Order(job, form.echo(values), values["send_images"] is not False)
 
 
-def make_request(values: Mapping[str, Any]) -> Txt2ImgRequest:
-    """The request object of the painter. ``null`` stands for the default of a field."""
-    names = [row.name for row in fields(Txt2ImgRequest)]
+def request_fields(values: Mapping[str, Any], request_class: type[GenerationRequest]) -> dict[str, Any]:
+    """Arguments of the painter's request object. ``null`` stands for the default of a field."""
+    names = [row.name for row in fields(request_class)]
     chosen: dict[str, Any] = {name: values[name] for name in names if values.get(name) is not None}
     chosen["sampler_name"] = values["sampler_name"] or values["sampler_index"]
     chosen["do_not_save_samples"] = chosen["do_not_save_grid"] = not values["save_images"]
+    return chosen
+
+
+def make_request(
+    values: Mapping[str, Any], services: ApiServices, _from_text: Mapping[str, Any]
+) -> Txt2ImgRequest:
+    """The request object of the painter."""
+    chosen = request_fields(values, Txt2ImgRequest)
+    chosen["firstpass_image"] = _first_pass_image(values)
     return Txt2ImgRequest(**chosen)
+
+
+def _first_pass_image(values: Mapping[str, Any]) -> Image | None:
+    """The picture that is enlarged in place of a first pass; without a second pass it means nothing."""
+    text = values["firstpass_image"]
+    return open_picture(text, "firstpass_image").convert("RGB") if text and values["enable_hr"] else None
+
+
+TXT2IMG_FORM = Form("txt2img", make_request, TXT2IMG_ENTRIES)
 
 
 def picture_reply(order: Order, result: Any, services: ApiServices) -> dict[str, Any]:
@@ -100,10 +141,10 @@ def _keep(overrides: Mapping[str, Any], services: ApiServices) -> None:
         services.options.set(key, value, is_api=True, run_callbacks=False)
 
 
-def _task_id(values: Mapping[str, Any]) -> str:
+def _task_id(values: Mapping[str, Any], kind: str) -> str:
     chosen = values["force_task_id"]
     if not chosen:
-        return create_task_id("txt2img")
+        return create_task_id(kind)
     if len(chosen) > TASK_ID_LENGTH:
         raise InvalidInput(
             f"force_task_id has {len(chosen)} characters; expected at most {TASK_ID_LENGTH}.", "force_task_id"

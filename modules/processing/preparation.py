@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modules.errors import InvalidInput
-from modules.processing.request import GenerationRequest, Txt2ImgRequest
+from modules.processing.request import GenerationRequest
 from modules.processing.seeds import Seeds
 from modules.prompts.comments import strip_comments
 from modules.prompts.text_options import TextOptions
@@ -51,10 +51,8 @@ def prepare(request: GenerationRequest, engine: Engine, settings: SettingsView) 
     """
     refuse_missing_features(request)
     sampler, scheduler = choose_sampler(request.sampler_name, request.scheduler)
-    prompt = engine.styles.apply_styles_to_prompt(request.prompt, request.styles)
-    negative = engine.styles.apply_negative_styles_to_prompt(request.negative_prompt, request.styles)
-    if settings.enable_prompt_comments:
-        prompt, negative = strip_comments(prompt), strip_comments(negative)
+    prompt = apply_styles(request.prompt, request, engine, settings)
+    negative = apply_styles(request.negative_prompt, request, engine, settings, negative=True)
     count = request.image_count
     return Prepared(
         request=request,
@@ -71,6 +69,16 @@ def prepare(request: GenerationRequest, engine: Engine, settings: SettingsView) 
         sampler_settings=SamplerSettings.from_view(settings),
         text_options=text_options(request, settings),
     )
+
+
+def apply_styles(
+    text: str, request: GenerationRequest, engine: Engine, settings: SettingsView, *, negative: bool = False
+) -> str:
+    """``text`` with the styles of the request applied and, by setting, without comments."""
+    styles = engine.styles
+    apply = styles.apply_negative_styles_to_prompt if negative else styles.apply_styles_to_prompt
+    text = apply(text, request.styles)
+    return strip_comments(text) if settings.enable_prompt_comments else text
 
 
 def choose_sampler(sampler_name: str | None, scheduler_name: str | None) -> tuple[Sampler, str]:
@@ -106,10 +114,6 @@ def text_options(request: GenerationRequest, settings: SettingsView) -> TextOpti
 def refuse_missing_features(request: GenerationRequest) -> None:
     """Say at once what this version cannot do, instead of painting something else."""
     missing = []
-    if isinstance(request, Txt2ImgRequest) and request.enable_hr:
-        missing.append(("enable_hr", "The second pass (hires fix)"))
-    if request.refiner_checkpoint and request.refiner_checkpoint != "None" and request.refiner_switch_at:
-        missing.append(("refiner_checkpoint", "The refiner"))
     if request.restore_faces:
         missing.append(("restore_faces", "Face restoration"))
     for name, feature in missing:

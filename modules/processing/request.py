@@ -64,7 +64,11 @@ class GenerationRequest:
 
 @dataclass
 class Txt2ImgRequest(GenerationRequest):
-    """A picture from text alone, with the fields of the second ("hires") pass."""
+    """A picture from text alone, with the fields of the second ("hires") pass.
+
+    ``hr_cfg`` is the CFG scale of the second pass, ``None`` for that of the first. ``firstpass_image`` takes
+    the place of the first pass: it is enlarged and worked over; its size wins over width and height.
+    """
 
     enable_hr: bool = False
     firstphase_width: int = 0
@@ -79,6 +83,8 @@ class Txt2ImgRequest(GenerationRequest):
     hr_scheduler: str | None = None
     hr_prompt: str = ""
     hr_negative_prompt: str = ""
+    hr_cfg: float | None = None
+    firstpass_image: Image | None = None
 
 
 @dataclass

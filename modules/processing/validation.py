@@ -10,10 +10,8 @@ import math
 from dataclasses import dataclass
 
 from modules.errors import InvalidInput
+from modules.processing.hires_size import SIZE_UNIT, hires_size
 from modules.processing.request import GenerationRequest, Img2ImgRequest, Txt2ImgRequest
-
-SIZE_UNIT = 8
-"""Pixels per latent cell: both sides of a picture are whole numbers of cells."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,7 @@ HIRES = (
     Range("firstphase_width", 0, 16384, whole=True),
     Range("firstphase_height", 0, 16384, whole=True),
 )
+HIRES_CFG = Range("hr_cfg", -1000, 1000)
 IMG2IMG = (
     Range("resize_mode", 0, 3, whole=True),
     Range("mask_blur_x", 0, 1024, whole=True),
@@ -106,8 +105,7 @@ def validate(request: GenerationRequest, limits: Limits | None = None) -> None:
     _validate_pixels(request, limits)
     _validate_texts(request, limits)
     if isinstance(request, Txt2ImgRequest):
-        for rule in HIRES:
-            rule.check(getattr(request, rule.field))
+        _validate_hires(request, limits)
     if isinstance(request, Img2ImgRequest):
         _validate_img2img(request)
 
@@ -122,8 +120,98 @@ def _validate_pixels(request: GenerationRequest, limits: Limits) -> None:
         )
 
 
+def _validate_hires(request: Txt2ImgRequest, limits: Limits) -> None:
+    for rule in HIRES:
+        rule.check(getattr(request, rule.field))
+    if request.hr_cfg is not None:
+        HIRES_CFG.check(request.hr_cfg)
+    if bool(request.firstphase_width) != bool(request.firstphase_height):
+        raise InvalidInput(
+            f"The first pass is {request.firstphase_width}x{request.firstphase_height} pixels; give both "
+            "firstphase_width and firstphase_height, or neither.",
+            "firstphase_width",
+        )
+    if request.firstpass_image is not None and not request.enable_hr:
+        raise InvalidInput("firstpass_image is given without enable_hr; set enable_hr.", "firstpass_image")
+    if not request.enable_hr:
+        return
+    if request.denoising_strength is None:
+        raise InvalidInput(
+            "denoising_strength is null; with enable_hr a number from 0 to 1 is needed, for instance 0.7.",
+            "denoising_strength",
+        )
+    _validate_hires_size(request, limits)
+
+
+def _validate_hires_size(request: Txt2ImgRequest, limits: Limits) -> None:
+    size = hires_size(request)
+    for width, height in (size.first, size.enlarged):
+        pixels = width * height * request.batch_size
+        if max(width, height) > limits.side or pixels > limits.pixels_at_once:
+            raise InvalidInput(
+                f"The two passes are {size.first[0]}x{size.first[1]} and {size.enlarged[0]}x"
+                f"{size.enlarged[1]} pixels for {request.batch_size} pictures at once; expected sides up to "
+                f"{limits.side} and {limits.pixels_at_once} pixels in all. Lower hr_scale, hr_resize_x and "
+                "hr_resize_y, or the batch size.",
+                "hr_scale" if size.resize is None else "hr_resize_x",
+            )
+
+
 def _validate_texts(request: GenerationRequest, limits: Limits) -> None:
-    for name in ("prompt", "negative_prompt"):
+    names = ["prompt", "negative_prompt"]
+    if isinstance(request, Txt2ImgRequest):
+        names += ["hr_prompt", "hr_negative_prompt"]
+    for name in names:
+        text = getattr(request, name)
+        if not isinstance(text, str):
+            raise InvalidInput(f"{name} is of type {type(text).__name__}; expected text.", name)
+        if len(text) > limits.prompt_characters:
+            raise InvalidInput(
+                f"{name} has {len(text)} characters; expected at most {limits.prompt_characters}.", name
+            )
+
+
+def _validate_img2img(request: Img2ImgRequest) -> None:
+    for rule in IMG2IMG:
+        rule.check(getattr(request, rule.field))
+    for rule in IMG2IMG_OPTIONAL:
+        if getattr(request, rule.field) is not None:
+            rule.check(getattr(request, rule.field))
+    check_picture_count(len(request.init_images), request.batch_size)
+    for image in request.init_images:
+        if request.resize_mode == 3 and min(image.size) < SIZE_UNIT:
+            raise InvalidInput(
+                f"A picture of init_images is {image.width} x {image.height}; expected sides of at least "
+                f"{SIZE_UNIT} pixels with resize_mode 3.",
+                "init_images",
+            )
+    if request.denoising_strength is None:
+        raise InvalidInput(
+            "denoising_strength is null; with enable_hr a number from 0 to 1 is needed, for instance 0.7.",
+            "denoising_strength",
+        )
+    _validate_hires_size(request, limits)
+
+
+def _validate_hires_size(request: Txt2ImgRequest, limits: Limits) -> None:
+    size = hires_size(request)
+    for width, height in (size.first, size.enlarged):
+        pixels = width * height * request.batch_size
+        if max(width, height) > limits.side or pixels > limits.pixels_at_once:
+            raise InvalidInput(
+                f"The two passes are {size.first[0]}x{size.first[1]} and {size.enlarged[0]}x"
+                f"{size.enlarged[1]} pixels for {request.batch_size} pictures at once; expected sides up to "
+                f"{limits.side} and {limits.pixels_at_once} pixels in all. Lower hr_scale, hr_resize_x and "
+                "hr_resize_y, or the batch size.",
+                "hr_scale" if size.resize is None else "hr_resize_x",
+            )
+
+
+def _validate_texts(request: GenerationRequest, limits: Limits) -> None:
+    names = ["prompt", "negative_prompt"]
+    if isinstance(request, Txt2ImgRequest):
+        names += ["hr_prompt", "hr_negative_prompt"]
+    for name in names:
         text = getattr(request, name)
         if not isinstance(text, str):
             raise InvalidInput(f"{name} is of type {type(text).__name__}; expected text.", name)
@@ -149,3 +237,14 @@ def _validate_img2img(request: Img2ImgRequest) -> None:
         )
     if request.denoising_strength is None:
         raise InvalidInput("denoising_strength is null; expected a number from 0 to 1.", "denoising_strength")
+
+
+def check_picture_count(count: int, batch_size: int) -> None:
+    """Raise ``InvalidInput`` unless ``count`` pictures can begin a batch of ``batch_size``."""
+    if count == 0:
+        raise InvalidInput("init_images is empty; expected at least one picture.", "init_images")
+    if count > 1 and count > batch_size:
+        raise InvalidInput(
+            f"init_images has {count} pictures; expected one, or at most batch_size ({batch_size}).",
+            "init_images",
+        )

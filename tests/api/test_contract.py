@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from modules.api.fields import TXT2IMG
+from modules.api.fields import OWN, TXT2IMG
 from modules.api.later import LATER
 from modules.processing.request import Txt2ImgRequest
 from tests.api.live import Live, live
@@ -79,7 +79,8 @@ def test_request_fields(openapi: Any, fact: Any) -> None:
     else:
         body = schema_of(openapi, operation["requestBody"]["content"]["application/json"]["schema"])
         documented, required = body["properties"], set(body.get("required", ()))
-    assert list(documented) == [field["name"] for field in fact["request"]]
+    own = [row.name for row in OWN if row.name in documented]
+    assert list(documented) == [*(field["name"] for field in fact["request"]), *own]
     for field in fact["request"]:
         name = field["name"]
         assert types_of(openapi, documented[name]) == JSON_TYPES[field["type"]], name

@@ -18,8 +18,6 @@ ROOT = GOLDENS if HAVE_GOLDENS else DATA / "goldens"
 """The full set beside the checkout, else the small selection that travels with it."""
 
 PENDING_TAGS = {
-    "hires": "hires fix",
-    "refiner": "refiner",
     "lora": "networks",
     "embedding": "textual inversion",
     "hypernetwork": "hypernetworks",

@@ -28,7 +28,7 @@ def server(tmp_path_factory):
     models = ROOT / "models"
     flags = ["--nowebui", "--api", "--no-half", "--precision", "full", "--use-cpu", "all"]
     flags += ["--ckpt-dir", str(models / "Stable-diffusion"), "--vae-dir", str(models / "VAE")]
-    flags += ["--styles-file", str(models / "styles.csv")]
+    flags += ["--styles-file", str(models / "styles.csv"), "--esrgan-models-path", str(models / "ESRGAN")]
     with start_server(tmp_path_factory.mktemp("data"), flags) as running:
         running.post("/sdapi/v1/options", OPTIONS)
         yield running
