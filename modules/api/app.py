@@ -12,9 +12,10 @@ from fastapi.security import HTTPBasic
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from modules.api import fields
+from modules.api import extras_fields, fields
 from modules.api.auth import basic_guard, parse_pairs
 from modules.api.control import Control
+from modules.api.extras import Extras
 from modules.api.fields import FieldRow, build_model
 from modules.api.generation import Generation
 from modules.api.later import add_later
@@ -63,9 +64,10 @@ class Route:
 def core_routes(services: ApiServices) -> tuple[Route, ...]:
     """Everything below ``/sdapi/v1``."""
     paint, settings = Generation(services), Settings(services)
-    lists, control = Listings(services), Control(services)
+    lists, control, extras = Listings(services), Control(services), Extras(services)
     return (
         Route("POST", "txt2img", paint.txt2img, "TextToImageResponse", fields.PICTURES_REPLY),
+        Route("POST", "img2img", paint.img2img, "ImageToImageResponse", fields.PICTURES_REPLY),
         Route("GET", "progress", paint.progress, "ProgressResponse", fields.PROGRESS_REPLY),
         Route("POST", "interrupt", paint.interrupt),
         Route("POST", "skip", paint.skip),
@@ -93,6 +95,36 @@ def core_routes(services: ApiServices) -> tuple[Route, ...]:
         Route("POST", "unload-checkpoint", control.unload_checkpoint),
         Route("POST", "reload-checkpoint", control.reload_checkpoint),
         Route("POST", "png-info", lists.png_info, "PNGInfoResponse", fields.PNG_INFO_REPLY),
+        Route(
+            "POST",
+            "extra-single-image",
+            extras.single,
+            "ExtrasSingleImageResponse",
+            extras_fields.EXTRA_SINGLE_REPLY,
+        ),
+        Route(
+            "POST",
+            "extra-batch-images",
+            extras.batch,
+            "ExtrasBatchImagesResponse",
+            extras_fields.EXTRA_BATCH_REPLY,
+        ),
+        Route(
+            "GET",
+            "realesrgan-models",
+            extras.realesrgan_models,
+            "RealesrganItem",
+            extras_fields.REALESRGAN_ITEM,
+            True,
+        ),
+        Route(
+            "GET",
+            "face-restorers",
+            extras.face_restorers,
+            "FaceRestorerItem",
+            extras_fields.FACE_RESTORER_ITEM,
+            True,
+        ),
         Route("GET", "scripts", lists.scripts, "ScriptsList", fields.SCRIPTS_REPLY),
         Route("GET", "script-info", lists.script_info, "ScriptInfo", fields.SCRIPT_ITEM, True),
         *(_server_routes(control) if getattr(services.flags, "api_server_stop", False) else ()),

@@ -10,10 +10,11 @@ import anyio
 import anyio.to_thread
 
 from modules.api.fields import PROGRESS_REPLY, TASK_PROGRESS, build_model
+from modules.api.img2img import IMG2IMG_FORM, Img2ImgBody
 from modules.api.pictures import EncodedOnce, preview_url, to_base64
 from modules.api.replies import Reply
 from modules.api.services import ApiServices
-from modules.api.txt2img import Txt2ImgBody, picture_reply, take_order
+from modules.api.txt2img import TXT2IMG_FORM, Form, Txt2ImgBody, picture_reply, take_order
 from modules.jobs.progress import progress_of, task_progress
 
 if TYPE_CHECKING:
@@ -50,8 +51,15 @@ class Generation:
 
     async def txt2img(self, body: Txt2ImgBody) -> Reply:
         """Paint pictures from text. Answers when they are done; requests are served in turn."""
+        return await self._paint(body, TXT2IMG_FORM)
+
+    async def img2img(self, body: Img2ImgBody) -> Reply:
+        """Paint pictures from pictures, whole or under a mask. Otherwise as txt2img."""
+        return await self._paint(body, IMG2IMG_FORM)
+
+    async def _paint(self, body: Any, form: Form) -> Reply:
         services = self._services
-        order = await anyio.to_thread.run_sync(take_order, body, services, limiter=self._readers)
+        order = await anyio.to_thread.run_sync(take_order, body, services, form, limiter=self._readers)
         result = await asyncio.wrap_future(services.queue.submit(order.job))
         content = await anyio.to_thread.run_sync(
             picture_reply, order, result, services, limiter=self._encoders

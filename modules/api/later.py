@@ -27,13 +27,8 @@ class LaterRow:
 
 
 LATER: tuple[LaterRow, ...] = (
-    LaterRow("POST", "/sdapi/v1/img2img", "painting from a picture"),
-    LaterRow("POST", "/sdapi/v1/extra-single-image", "the Extras chain"),
-    LaterRow("POST", "/sdapi/v1/extra-batch-images", "the Extras chain"),
     LaterRow("POST", "/sdapi/v1/interrogate", "interrogation"),
     LaterRow("GET", "/sdapi/v1/hypernetworks", "hypernetworks"),
-    LaterRow("GET", "/sdapi/v1/face-restorers", "face restoration"),
-    LaterRow("GET", "/sdapi/v1/realesrgan-models", "upscaling models"),
     LaterRow("POST", "/sdapi/v1/refresh-embeddings", "textual inversion"),
     LaterRow("POST", "/sdapi/v1/create/embedding", "training"),
     LaterRow("POST", "/sdapi/v1/create/hypernetwork", "training"),

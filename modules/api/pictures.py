@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from modules.errors import Forbidden, InvalidInput
 from modules.images.formats import FORMATS
@@ -82,6 +82,48 @@ def open_picture(text: str, field: str, max_pixels: int = MAX_PIXELS) -> Image.I
             f"{field} is {image.width} × {image.height}; expected at most {max_pixels} pixels.", field
         )
     return image
+
+
+def load_picture(text: str, field: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The picture in base64 ``text`` or data URL, decoded: upright, 8 bits a channel, "L", "RGB" or "RGBA".
+
+    Raises what ``open_picture`` raises, and ``InvalidInput`` for a file that ends early.
+    """
+    image = open_picture(text, field, max_pixels)
+    try:
+        image.load()
+        image = ImageOps.exif_transpose(image)
+    except Exception as error:
+        raise InvalidInput(
+            f"{field} is a damaged picture ({type(error).__name__}); save it anew with another program.",
+            field,
+        ) from None
+    return eight_bit(image)
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """``image`` in mode "L", "RGB" or "RGBA"; transparency of a palette becomes alpha."""
+    mode = image.mode
+    if mode in ("L", "RGB", "RGBA"):
+        return image
+    if mode == "1":
+        return image.convert("L")
+    if mode == "F" or mode.startswith("I"):
+        return _scaled_grey(image)
+    if mode in ("LA", "La", "PA", "RGBa") or (mode == "P" and "transparency" in image.info):
+        return image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _scaled_grey(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits: 16-bit values by their upper half, others by their own range."""
+    import numpy as np
+
+    values = np.nan_to_num(np.asarray(image).astype(np.float64))
+    top = 65535.0 if image.mode.startswith("I") else 1.0
+    if values.max(initial=0.0) > top:
+        top = values.max()
+    return Image.fromarray((values.clip(0, top) * (255 / top) + 0.5).astype(np.uint8))
 
 
 def _readable() -> list[str]:

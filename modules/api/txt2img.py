@@ -77,7 +77,13 @@ def take_order(body: Any, services: ApiServices, form: Form) -> Order:
     services.check(request, settings)
     if values["override_settings_restore_afterwards"] is False:
         _keep(overrides, services)
-    job = Job(id=_task_id(values, form.kind), kind=form.kind, request=request, settings=settings, overrides=overrides)
+    job = Job(
+        id=_task_id(values, form.kind),
+        kind=form.kind,
+        request=request,
+        settings=settings,
+        overrides=overrides,
+    )
     return Order(job, form.echo(values), values["send_images"] is not False)
 
 

@@ -10,6 +10,7 @@ import threading
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from modules.checkpoints.catalogue import CheckpointCatalogue
@@ -25,7 +26,9 @@ from modules.jobs.workshop import Workshop
 from modules.launcher.timer import Timer
 from modules.options.paths import Paths
 from modules.options.settings import Options, default_options
+from modules.postprocessing.table import STEPS
 from modules.prompts.styles import StyleDatabase
+from modules.upscaling.families import downloadable_names
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class Program:
 
     def output_folders(self) -> tuple[Path, ...]:
         """Folders that hold finished pictures: the gallery may show files of these and no others."""
-        keys = ("outdir_samples", "outdir_txt2img_samples", "outdir_txt2img_grids", "outdir_grids")
+        keys = ["outdir_samples", "outdir_grids", "outdir_init_images"]
+        keys += [f"outdir_{kind}_{what}" for kind in ("txt2img", "img2img") for what in ("samples", "grids")]
         named = [getattr(self.options, key) for key in keys]
         return tuple(dict.fromkeys(self.paths.data_dir / Path(name).expanduser() for name in named if name))
 
@@ -102,7 +106,7 @@ def assemble(
     worker = Worker(
         queue,
         state,
-        {"txt2img": workshop.txt2img},
+        {"txt2img": workshop.txt2img, "img2img": workshop.img2img},
         reclaim=workshop.reclaim,
         keepers=journal_keepers(journal, hub),
     )
@@ -122,6 +126,10 @@ def _connect_settings(program: Program) -> None:
 
     upscalers = program.workshop.upscalers
     providers.register("upscalers", lambda: upscalers.names(options.view()))
+    for name, family in (("realesrgan_models", "RealESRGAN"), ("dat_models", "DAT")):
+        providers.register(name, partial(downloadable_names, family))
+    providers.register("face_restorers", lambda: program.workshop.faces.names)
+    providers.register("postprocessing_scripts", lambda: [step.name for step in STEPS])
 
     def load() -> None:
         # In turn with the pictures, so that two models are never loaded beside each other.

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import threading
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modules.checkpoints.catalogue import CheckpointCatalogue
 from modules.checkpoints.vae_files import VaeFiles
 from modules.errors import EaselError
+from modules.faces.registry import HELPER_FOLDER, RESTORERS, FaceRestorers
+from modules.images.sanitize import NameRules
 from modules.options.paths import Paths
+from modules.postprocessing.cache import UpscaleCache
+from modules.postprocessing.extras import Studio, paint_extras
+from modules.postprocessing.steps import Bench
 from modules.prompts.styles import StyleDatabase
+from modules.sampling.monitor import NullMonitor
 from modules.upscaling.families import FAMILIES
 from modules.upscaling.registry import Upscalers
 
@@ -47,6 +53,15 @@ class Workshop:
             self.policy,
             prepare=prepare_vision,
         )
+        self.faces = FaceRestorers(
+            {name: getattr(paths, name) for name in (HELPER_FOLDER, *(row.folder for row in RESTORERS))},
+            self.policy,
+            prepare=prepare_vision,
+        )
+        self.studio = Studio(
+            paths.data_dir, NameRules(flags.filenames_max_length, flags.unix_filenames_sanitization)
+        )
+        self._upscaled = UpscaleCache()
         self.problem: str | None = None
         self._lock = threading.Lock()
         self._engine: Engine | None = None
@@ -72,7 +87,6 @@ class Workshop:
 
     def _make(self) -> Engine:
         from modules.checkpoints.store import ModelStore
-        from modules.images.sanitize import NameRules
         from modules.processing.engine import Engine
 
         flags = self.flags
@@ -81,6 +95,7 @@ class Workshop:
             vaes=self.vaes,
             styles=self.styles,
             upscalers=self.upscalers,
+            faces=self.faces,
             data_dir=self.paths.data_dir,
             flags=flags,
             name_rules=NameRules(flags.filenames_max_length, flags.unix_filenames_sanitization),
@@ -93,6 +108,29 @@ class Workshop:
         from modules.processing.txt2img import paint_txt2img
 
         return paint_txt2img(request, self.engine, settings, monitor)
+
+    def img2img(self, request: Any, settings: Any, monitor: Monitor) -> Any:
+        """Painter of the jobs of kind ``img2img``."""
+        from modules.processing.img2img import paint_img2img
+
+        return paint_img2img(request, self.engine, settings, monitor)
+
+    def extras(self, request: Any, settings: Any, monitor: Monitor) -> Any:
+        """Painter of the jobs of kind ``extras``."""
+        from modules.postprocessing.extras import paint_extras
+
+        return paint_extras(request, self.studio, self.bench(settings, monitor))
+
+    def check_extras(self, arguments: Mapping[str, Mapping[str, Any]], settings: Any) -> None:
+        """Raise what a job of kind ``extras`` with such arguments would raise after its wait."""
+        from modules.postprocessing.chain import check_arguments
+
+        check_arguments(self.studio.steps, arguments, self.bench(settings, NullMonitor()))
+
+    def bench(self, settings: Any, monitor: Monitor) -> Bench:
+        """What the steps of the Extras chain work with."""
+        detector = self.paths.opencv_dir / "face_detection_yunet_2023mar.onnx"
+        return Bench(settings, self.upscalers, self.faces, self._upscaled, monitor, face_detector=detector)
 
     def load_model(self, settings: Any) -> None:
         """Load what the settings name. Raises the error that a user is to see."""
@@ -115,6 +153,7 @@ class Workshop:
         if self._engine is not None:
             self._engine.models.unload()
         self.upscalers.unload()
+        self.faces.unload()
 
     def preview(self, latent: Any, settings: Any) -> Image | None:
         """Picture of a latent under way, by the method of the settings; all of a batch as one grid."""

@@ -186,56 +186,6 @@ def _validate_img2img(request: Img2ImgRequest) -> None:
                 "init_images",
             )
     if request.denoising_strength is None:
-        raise InvalidInput(
-            "denoising_strength is null; with enable_hr a number from 0 to 1 is needed, for instance 0.7.",
-            "denoising_strength",
-        )
-    _validate_hires_size(request, limits)
-
-
-def _validate_hires_size(request: Txt2ImgRequest, limits: Limits) -> None:
-    size = hires_size(request)
-    for width, height in (size.first, size.enlarged):
-        pixels = width * height * request.batch_size
-        if max(width, height) > limits.side or pixels > limits.pixels_at_once:
-            raise InvalidInput(
-                f"The two passes are {size.first[0]}x{size.first[1]} and {size.enlarged[0]}x"
-                f"{size.enlarged[1]} pixels for {request.batch_size} pictures at once; expected sides up to "
-                f"{limits.side} and {limits.pixels_at_once} pixels in all. Lower hr_scale, hr_resize_x and "
-                "hr_resize_y, or the batch size.",
-                "hr_scale" if size.resize is None else "hr_resize_x",
-            )
-
-
-def _validate_texts(request: GenerationRequest, limits: Limits) -> None:
-    names = ["prompt", "negative_prompt"]
-    if isinstance(request, Txt2ImgRequest):
-        names += ["hr_prompt", "hr_negative_prompt"]
-    for name in names:
-        text = getattr(request, name)
-        if not isinstance(text, str):
-            raise InvalidInput(f"{name} is of type {type(text).__name__}; expected text.", name)
-        if len(text) > limits.prompt_characters:
-            raise InvalidInput(
-                f"{name} has {len(text)} characters; expected at most {limits.prompt_characters}.", name
-            )
-
-
-def _validate_img2img(request: Img2ImgRequest) -> None:
-    for rule in IMG2IMG:
-        rule.check(getattr(request, rule.field))
-    for rule in IMG2IMG_OPTIONAL:
-        if getattr(request, rule.field) is not None:
-            rule.check(getattr(request, rule.field))
-    count = len(request.init_images)
-    if count == 0:
-        raise InvalidInput("init_images is empty; expected at least one picture.", "init_images")
-    if count > 1 and count > request.batch_size:
-        raise InvalidInput(
-            f"init_images has {count} pictures; expected one, or at most batch_size ({request.batch_size}).",
-            "init_images",
-        )
-    if request.denoising_strength is None:
         raise InvalidInput("denoising_strength is null; expected a number from 0 to 1.", "denoising_strength")
 
 
