@@ -53,10 +53,14 @@ def announce(program: Program, sock: Any) -> None:
 
 def build_page(program: Program, app: FastAPI) -> None:
     """Replace the waiting page by the real one, while the interface already answers."""
+    from modules.compat.mounting import keep_mounted, quicker_assets
     from modules.ui import create_page, mount_page
+    from modules.ui.gradio_setup import load_gradio
     from modules.ui.logins import page_logins
     from modules.ui.program_services import ProgramServices
 
+    gradio = load_gradio()
+    keep_mounted(gradio)
     page = create_page(ProgramServices(program))
     subpath = (program.flags.subpath or "").strip("/")
     mount_page(
@@ -65,6 +69,7 @@ def build_page(program: Program, app: FastAPI) -> None:
         auth=page_logins(program.flags),
         allowed_paths=program.output_folders(),
         root_path=f"/{subpath}" if subpath else None,
+        replaced=quicker_assets(gradio),
     )
     print("The page is ready.", flush=True)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from starlette.datastructures import Headers
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -71,6 +72,24 @@ class PageAssets:
         lasting = scope.get("query_string", b"").decode("ascii", "replace") == content_hash(path)
         headers = {"Cache-Control": FOREVER if lasting else REVALIDATE}
         return FileResponse(path, media_type=MEDIA_TYPES.get(path.suffix), headers=headers)
+
+
+class FixedContent:
+    """One file from memory, which browsers ask about each time and fetch only when it changed."""
+
+    def __init__(self, content: bytes, media_type: str) -> None:
+        self.content = content
+        self.media_type = media_type
+        self.tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the content, or with 304 when the browser has it."""
+        headers = {"ETag": self.tag, "Cache-Control": "max-age=0, must-revalidate"}
+        if Headers(scope=scope).get("if-none-match") == self.tag:
+            response = Response(status_code=304, headers=headers)
+        else:
+            response = Response(self.content, media_type=self.media_type, headers=headers)
+        await response(scope, receive, send)
 
 
 def content_hash(path: Path) -> str:

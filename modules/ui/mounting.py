@@ -7,17 +7,18 @@ events, which have passed by then: the page starts itself with its first request
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
-from starlette.routing import Match, Mount
+from starlette.routing import Match, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modules.ui.assets import ROOT, PageAssets
+from modules.ui.assets import MEDIA_TYPES, ROOT, FixedContent, PageAssets
 from modules.ui.gradio_setup import create_theme, load_gradio
 
 Credentials = Sequence[tuple[str, str]]
@@ -131,12 +132,14 @@ def mount_page(
     allowed_paths: Sequence[Path] = (),
     root_path: str | None = None,
     assets: PageAssets | None = None,
+    replaced: Mapping[str, bytes] = MappingProxyType({}),
 ) -> FastAPI:
     """Serve ``page`` (from ``create_page``) below ``path``; may be called while ``app`` is serving.
 
     ``auth``: pairs of name and password, or a function that checks them; it guards the page, not
     other routes of ``app``. ``allowed_paths``: folders whose files the gallery may show; they are
-    served in place, without a copy. Replaces the page of ``mount_waiting_page``.
+    served in place, without a copy. ``replaced``: content of Gradio's script files, by name, that is
+    served instead of theirs. Replaces the page of ``mount_waiting_page``.
     """
     assets = assets or PageAssets.of()
     folders = [str(Path(folder).resolve()) for folder in allowed_paths]
@@ -150,6 +153,9 @@ def mount_page(
     routes = [route for route in earlier if not isinstance(route, LastMount) or route.path != prefix]
     files: ASGIApp = assets
     routes.append(Mount(f"{prefix}/{assets.prefix}", app=files))
+    for name, content in replaced.items():
+        script = FixedContent(content, MEDIA_TYPES[".js"])
+        routes.append(Route(f"{prefix}/assets/{name}", script, methods=["GET", "HEAD"]))
     routes.append(LastMount(prefix, app=PageApp(gradio_app)))
     app.router.routes[:] = routes
     return app

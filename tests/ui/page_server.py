@@ -13,7 +13,9 @@ from typing import Any
 import uvicorn
 from fastapi import Body, FastAPI
 
+from modules.compat.mounting import keep_mounted, quicker_assets
 from modules.ui import create_page, mount_page, mount_waiting_page
+from modules.ui.gradio_setup import load_gradio
 from tests.ui.fake_services import FakeServices
 
 
@@ -70,8 +72,11 @@ def serve(services: FakeServices, **mount: Any) -> Iterator[PageServer]:
     mount_waiting_page(app, path=path)
     with listening(app) as url:
         start = time.perf_counter()
+        gradio = load_gradio()
+        keep_mounted(gradio)
         page = create_page(services)
         built = time.perf_counter()
-        mount_page(app, page, allowed_paths=[services.folder / "outputs"], **mount)
+        folders = [services.folder / "outputs"]
+        mount_page(app, page, allowed_paths=folders, replaced=quicker_assets(gradio), **mount)
         mounted = time.perf_counter()
         yield PageServer(url + path, services, app, built - start, mounted - built)
