@@ -56,7 +56,10 @@ def cut(pixels: Pixels, top: int, left: int, tile: int) -> Pixels:
 
 
 def run_fading(pixels: Pixels, run: Run, tile: int, overlap: int, watcher: Watcher) -> Pixels:
-    """``run`` over a fading grid. Memory: the result and one row of tiles."""
+    """``run`` over a fading grid. Memory: the result and one row of tiles.
+
+    Tiles and their mixtures have 8-bit levels, as the reference puts pictures together.
+    """
     height, width = pixels.shape[:2]
     overlap = min(overlap, tile - 1)
     tops, lefts = even_starts(height, tile, overlap), even_starts(width, tile, overlap)
@@ -67,7 +70,7 @@ def run_fading(pixels: Pixels, run: Run, tile: int, overlap: int, watcher: Watch
         for column, left in enumerate(lefts):
             watcher.check()
             watcher.step(row * len(lefts) + column)
-            done = run(cut(pixels, top, left, tile))
+            done = eight_bit(run(cut(pixels, top, left, tile)))
             scale = done.shape[0] // tile
             if strip is None:
                 strip = np.zeros((tile * scale, width * scale, done.shape[2]), dtype=np.float32)
@@ -96,9 +99,14 @@ def _fade_in(canvas: Pixels, piece: Pixels, start: int, overlap: int, axis: int)
         target[...] = piece
         return
     ramp = np.ones(piece.shape[axis], dtype=np.float32)
-    ramp[:overlap] = np.arange(overlap, dtype=np.float32) / overlap
+    ramp[:overlap] = np.floor(np.arange(overlap, dtype=np.float32) * 255 / overlap) / 255
     weight = ramp[None, :, None] if axis == 1 else ramp[:, None, None]
-    target += (piece - target) * weight
+    target[...] = eight_bit(target + (piece - target) * weight)
+
+
+def eight_bit(pixels: Pixels) -> Pixels:
+    """``pixels`` rounded to the levels of 8 bits."""
+    return np.round(pixels * 255) / np.float32(255)
 
 
 def run_averaged(pixels: Pixels, run: Run, tile: int, overlap: int, watcher: Watcher) -> Pixels:
