@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from modules.api.services import ApiServices
@@ -9,6 +10,8 @@ from modules.jobs.program import Program
 from modules.processing.infotext_parsing import parse_infotext
 from modules.processing.request import GenerationRequest, Txt2ImgRequest
 from modules.processing.validation import validate
+from modules.upscaling.families import FAMILIES
+from modules.upscaling.registry import Upscaler
 
 LATENT_UPSCALE_MODES = (
     "Latent",
@@ -38,7 +41,12 @@ def api_services(program: Program, *, restartable: bool) -> ApiServices:
         refresh_vaes=workshop.vaes.refresh,
         samplers=sampler_rows,
         schedulers=scheduler_rows,
-        upscalers=lambda: [{"name": name, "scale": 4} for name in ("None", "Lanczos", "Nearest")],
+        upscalers=lambda: upscaler_rows(workshop.upscalers.available(program.options.view())),
+        realesrgan_models=realesrgan_rows,
+        face_restorers=lambda: [
+            {"name": name, "cmd_dir": str(workshop.faces.folder(name))} for name in workshop.faces.names
+        ],
+        check_extras=workshop.check_extras,
         latent_upscale_modes=lambda: [{"name": name} for name in LATENT_UPSCALE_MODES],
         styles=lambda: [
             {"name": style.name, "prompt": style.prompt, "negative_prompt": style.negative_prompt}
@@ -62,6 +70,26 @@ def check_request(request: GenerationRequest, _settings: Any) -> None:
     if isinstance(request, Txt2ImgRequest) and request.enable_hr:
         choose_hires_sampler(request)
     refuse_missing_features(request)
+
+
+def upscaler_rows(upscalers: Iterable[Upscaler]) -> list[dict[str, Any]]:
+    """The upscalers as the endpoint lists them; ``model_path`` is a file, or the address of one to fetch."""
+    return [
+        {
+            "name": row.name,
+            "model_name": row.model_name,
+            "model_path": row.location,
+            "model_url": None,
+            "scale": row.scale,
+        }
+        for row in upscalers
+    ]
+
+
+def realesrgan_rows() -> list[dict[str, Any]]:
+    """The Real-ESRGAN models that can be fetched, shown by the settings or not."""
+    family = next(row for row in FAMILIES if row.name == "RealESRGAN")
+    return [{"name": row.name, "path": row.url, "scale": row.scale} for row in family.downloads]
 
 
 def sampler_rows() -> list[dict[str, Any]]:

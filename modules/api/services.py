@@ -72,13 +72,18 @@ def _check(request: GenerationRequest, _settings: Any) -> None:
     validate(request)
 
 
+def _check_nothing(_arguments: Mapping[str, Mapping[str, Any]], _settings: Any) -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class ApiServices:
     """Everything that an endpoint may touch.
 
     ``parse_infotext(text, settings)`` gives the entries of a generation text; ``read_picture_text``
     the text and the other metadata of a picture; ``check(request, settings)`` raises for a request
-    that must not be queued; ``encode_image`` makes the file that goes out. Functions may block, and may
+    that must not be queued, and ``check_extras(arguments, settings)`` for arguments of the Extras chain;
+    ``encode_image`` makes the file that goes out. Functions may block, and may
     import what takes long: they are called in threads, never while the application is made.
     ``unload_checkpoint`` and ``reload_checkpoint`` are called by the worker, in turn with the pictures.
     """
@@ -99,6 +104,9 @@ class ApiServices:
     schedulers: Callable[[], Rows] = _no_rows
     upscalers: Callable[[], Rows] = _no_rows
     latent_upscale_modes: Callable[[], Rows] = _no_rows
+    realesrgan_models: Callable[[], Rows] = _no_rows
+    face_restorers: Callable[[], Rows] = _no_rows
+    check_extras: Callable[[Mapping[str, Mapping[str, Any]], Any], None] = _check_nothing
     styles: Callable[[], Rows] = _no_rows
     memory: Callable[[], Mapping[str, Any]] = dict
     startup_profile: Callable[[], Mapping[str, Any]] = dict

@@ -106,7 +106,7 @@ def assemble(
     worker = Worker(
         queue,
         state,
-        {"txt2img": workshop.txt2img, "img2img": workshop.img2img},
+        {"txt2img": workshop.txt2img, "img2img": workshop.img2img, "extras": workshop.extras},
         reclaim=workshop.reclaim,
         keepers=journal_keepers(journal, hub),
     )

@@ -14,6 +14,7 @@ from modules.faces.registry import HELPER_FOLDER, RESTORERS, FaceRestorers
 from modules.images.sanitize import NameRules
 from modules.options.paths import Paths
 from modules.postprocessing.cache import UpscaleCache
+from modules.postprocessing.chain import check_arguments
 from modules.postprocessing.extras import Studio, paint_extras
 from modules.postprocessing.steps import Bench
 from modules.prompts.styles import StyleDatabase
@@ -117,14 +118,10 @@ class Workshop:
 
     def extras(self, request: Any, settings: Any, monitor: Monitor) -> Any:
         """Painter of the jobs of kind ``extras``."""
-        from modules.postprocessing.extras import paint_extras
-
         return paint_extras(request, self.studio, self.bench(settings, monitor))
 
     def check_extras(self, arguments: Mapping[str, Mapping[str, Any]], settings: Any) -> None:
         """Raise what a job of kind ``extras`` with such arguments would raise after its wait."""
-        from modules.postprocessing.chain import check_arguments
-
         check_arguments(self.studio.steps, arguments, self.bench(settings, NullMonitor()))
 
     def bench(self, settings: Any, monitor: Monitor) -> Bench:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from PIL import Image
@@ -42,7 +41,7 @@ class ExtrasRequest:
     """
 
     pictures: tuple[tuple[Image.Image, str | None], ...] = ()
-    arguments: Mapping[str, Values] = field(default_factory=lambda: MappingProxyType({}))
+    arguments: Mapping[str, Values] = field(default_factory=dict)
     save: bool = False
     input_dir: Path | None = None
     output_dir: Path | None = None
@@ -56,7 +55,7 @@ class ExtrasResult:
     ``warnings`` are sentences about pictures that could not be read or saved; ``saved`` their files.
     """
 
-    images: list[Image.Image] = field(default_factory=list)
+    pictures: list[Image.Image] = field(default_factory=list)
     infotexts: list[str] = field(default_factory=list)
     items: list[dict[str, Any]] = field(default_factory=list)
     saved: list[SavedImage] = field(default_factory=list)
@@ -158,7 +157,7 @@ class _Run:
             if self.request.save:
                 self._save(pp, name, stored, pp.get_suffix(suffixes))
             if self.request.input_dir is None or self.request.show_results:
-                self.result.images.append(pp.image)
+                self.result.pictures.append(pp.image)
                 self.result.items.append(stored)
 
     def _save(self, pp: PostprocessedImage, name: str | None, stored: Mapping[str, Any], suffix: str) -> None:

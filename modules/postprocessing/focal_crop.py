@@ -7,9 +7,8 @@ entropy. The crop is centred on their weighted mean.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from modules.postprocessing.picture import PostprocessedImage
@@ -23,8 +22,13 @@ DEFAULTS: Values = {
     "debug": False,
 }
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Bytes = NDArray[np.uint8]
+
 Point = tuple[float, float]
-Bytes = NDArray[np.uint8]
 
 MAX_CORNERS = 100
 ENTROPY_CELLS = 8
@@ -57,6 +61,8 @@ def _covering(image: Image.Image, width: int, height: int) -> Image.Image:
 
 def _votes(image: Image.Image, values: Values, detector: Path | None, side: int) -> list[tuple[Point, float]]:
     """Points with their weights; kinds of weight 0 are not looked for."""
+    import numpy as np
+
     pixels = np.asarray(image)
     grey = np.asarray(image.convert("L"))
     found: list[tuple[Point | None, float]] = []
@@ -94,6 +100,8 @@ def corner_point(grey: Bytes) -> Point | None:
 
 def entropy_point(grey: Bytes, side: int) -> Point:
     """Middle of the square of ``side`` pixels whose grey values carry most information (Shannon 1948)."""
+    import numpy as np
+
     height, width = grey.shape
     step = max(1, side // ENTROPY_CELLS)
     best, where = -1.0, (width / 2, height / 2)
@@ -110,6 +118,7 @@ def entropy_point(grey: Bytes, side: int) -> Point:
 def face_point(pixels: Bytes, detector: Path) -> Point | None:
     """Mean place of the faces, larger ones counting more; None without any."""
     import cv2
+    import numpy as np
 
     height, width = pixels.shape[:2]
     yunet = cv2.FaceDetectorYN.create(str(detector), "", (width, height), 0.8, 0.3, 5000)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Protocol
 
 from PIL import Image
@@ -33,7 +32,7 @@ class Bench:
     faces: FaceRestorers
     cache: UpscaleCache = field(default_factory=UpscaleCache)
     monitor: Monitor = field(default_factory=NullMonitor)
-    captioners: Mapping[str, Captioner] = MappingProxyType({})
+    captioners: Mapping[str, Captioner] = field(default_factory=dict)
     face_detector: Path | None = None
 
 

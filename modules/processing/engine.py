@@ -14,6 +14,7 @@ from modules.checkpoints.model import DiffusionModel
 from modules.checkpoints.store import ModelStore
 from modules.checkpoints.vae_files import VaeFiles
 from modules.devices.attention import choose_backend
+from modules.faces.registry import FaceRestorers
 from modules.images.sanitize import DEFAULT_RULES, NameRules
 from modules.processing.validation import Limits
 from modules.prompts.conditioning import PromptConditioner
@@ -62,6 +63,7 @@ class Engine:
     keep_last_infotext: bool = True
     conditioners: Conditioners = field(default_factory=Conditioners)
     upscalers: Upscalers = field(default_factory=Upscalers)
+    faces: FaceRestorers = field(default_factory=FaceRestorers)
 
     def model(self, settings: SettingsView) -> DiffusionModel:
         """The checkpoint and VAE that the settings name, loaded when they are not.

@@ -148,3 +148,8 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family("LDSR", "ldsr_dir", (".pth", ".safetensors")),
 )
+
+
+def downloadable_names(family: str) -> list[str]:
+    """Names of the models of a family that can be fetched."""
+    return [download.name for row in FAMILIES if row.name == family for download in row.downloads]
