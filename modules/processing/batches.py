@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modules.errors import NonFiniteError
-from modules.processing.image_conditioning import blank_conditioning
 from modules.processing.preparation import Prepared
 from modules.processing.validation import SIZE_UNIT
 from modules.prompts.conditioning import CondSchedule, Pass, UncondSchedule
@@ -18,8 +17,6 @@ from modules.sampling.noise import ImageNoise
 from modules.sampling.planning import SamplingPlan
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from modules.checkpoints.model import DiffusionModel
     from modules.processing.engine import Engine
 
@@ -121,17 +118,10 @@ def conditioning_of(
     )
 
 
-def plan_of(
-    batch: Batch, model: DiffusionModel, engine: Engine, image_conditioning: Tensor | None = None
-) -> SamplingPlan:
-    """The sampling plan of the first pass.
-
-    ``image_conditioning``: extra channels for models that see a picture; those of no picture by default.
-    """
+def plan_of(batch: Batch, model: DiffusionModel, engine: Engine) -> SamplingPlan:
+    """The sampling plan of the first pass, without the extra channels of models that see a picture."""
     job, request = batch.job, batch.job.request
     conditioner = engine.conditioners.of(model)
-    if image_conditioning is None:
-        image_conditioning = blank_conditioning(model, len(batch.rows), request.width, request.height)
     return SamplingPlan(
         model=model,
         sampler=job.sampler,
@@ -146,7 +136,6 @@ def plan_of(
         s_tmax=request.s_tmax,
         s_noise=request.s_noise,
         s_min_uncond=request.s_min_uncond,
-        image_conditioning=image_conditioning,
         empty_conditioning=lambda: conditioner.empty_chunk(job.text_options),
     )
 

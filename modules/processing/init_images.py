@@ -60,7 +60,8 @@ class Masking:
 class InitImages:
     """What painting starts from. Lists have one entry, or one a picture of the batch.
 
-    ``pixels``: float32 [N, 3, H, W] in 0..1. ``latent_mask``: the mask for the latent. ``overlays``: RGBA,
+    ``pixels``: float32 [N, 3, H, W] in 0..1. ``originals``: the pictures as the result is laid into them, RGB
+    (only with a mask). ``latent_mask``: the mask for the latent. ``overlays``: RGBA,
     the part of each original that is kept. ``targets``: colours to return to. ``entries``: infotext entries.
     ``content``: what lies under the mask.
     """
@@ -68,6 +69,7 @@ class InitImages:
     pixels: torch.Tensor
     masking: Masking | None = None
     latent_mask: Image.Image | None = None
+    originals: tuple[Image.Image, ...] = ()
     overlays: tuple[Image.Image, ...] = ()
     targets: tuple[ColorTarget, ...] = ()
     entries: dict[str, Any] = field(default_factory=dict)
@@ -100,6 +102,7 @@ def read_init_images(
         pixels=_stacked(ready),
         masking=masking,
         latent_mask=latent_mask,
+        originals=tuple(reader.originals),
         overlays=tuple(reader.overlays),
         targets=tuple(ColorTarget.of(image) for image in ready) if correct else (),
         entries=entries,
@@ -149,7 +152,7 @@ def _only_masked(request: Img2ImgRequest, mask: Image.Image, entries: dict[str, 
 
 
 class _Reader:
-    """Prepares one picture after the other; ``overlays`` grows by one for each when there is a mask."""
+    """Prepares one picture after the other; the lists grow by one for each when there is a mask."""
 
     def __init__(
         self,
@@ -164,6 +167,7 @@ class _Reader:
         self.masking = masking
         self.latent_mask = latent_mask
         self.upscale = upscale
+        self.originals: list[Image.Image] = []
         self.overlays: list[Image.Image] = []
 
     def read(self, image: Image.Image) -> Image.Image:
@@ -174,6 +178,7 @@ class _Reader:
             image = self._fitted(request.resize_mode, image)
         if masking is None:
             return image
+        self.originals.append(image)
         self.overlays.append(without_masked(image, self._overlay_mask(image)).convert("RGBA"))
         if masking.region is not None:
             image = self._fitted(ResizeMode.FILL, image.crop(masking.region))
