@@ -165,13 +165,13 @@ class EmbeddingFile:
 
 
 class EmbeddingCatalogue:
-    """The embeddings of a folder by name. Thread-safe.
+    """The embeddings of a folder by name; of no folder at all without one. Thread-safe.
 
     ``version`` grows when the set of files changes. ``tolerant``: see ``open_pickle``.
     """
 
-    def __init__(self, folder: str | Path, hashes: HashStore, *, tolerant: bool = False) -> None:
-        self.folder = str(Path(folder).absolute())
+    def __init__(self, folder: str | Path | None, hashes: HashStore, *, tolerant: bool = False) -> None:
+        self.folder = None if folder is None else str(Path(folder).absolute())
         self.hashes = hashes
         self.version = 0
         self._tolerant = tolerant
@@ -192,7 +192,7 @@ class EmbeddingCatalogue:
         with self._lock:
             self._folder_time = self._time()
             found: dict[str, EmbeddingFile] = {}
-            for item in self._scanner.scan([self.folder])[self.folder].files:
+            for item in self._scanner.scan([self.folder])[self.folder].files if self.folder else ():
                 name = self._name(item.stamp)
                 if name and item.stamp.size:
                     found[name] = EmbeddingFile(name, item.stamp)
@@ -236,7 +236,7 @@ class EmbeddingCatalogue:
 
     def _time(self) -> int:
         try:
-            return Path(self.folder).stat().st_mtime_ns
+            return Path(self.folder or "").stat().st_mtime_ns
         except OSError:
             return 0
 

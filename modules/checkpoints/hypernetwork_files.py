@@ -22,8 +22,8 @@ NONE = "None"
 class HypernetworkFiles:
     """The ``.pt`` files below ``folder`` by name (without suffix). A file called None is not listed."""
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = str(Path(folder).absolute())
+    def __init__(self, folder: str | Path | None) -> None:
+        self.folder = None if folder is None else str(Path(folder).absolute())
         self._scanner = FolderScanner(ScanRules((".pt",), excluded=()))
         self._lock = threading.Lock()
         self._files: dict[str, FileStamp] | None = None
@@ -38,7 +38,7 @@ class HypernetworkFiles:
     def refresh(self) -> None:
         """Read the folder again."""
         with self._lock:
-            found = self._scanner.scan([self.folder])[self.folder].files
+            found = self._scanner.scan([self.folder])[self.folder].files if self.folder else []
             stamps = {Path(item.path).stem: item.stamp for item in found}
             stamps.pop(NONE, None)
             self._files = stamps

@@ -95,13 +95,15 @@ class WeightPatches:
     """Which networks the weights of one model hold at present.
 
     ``state`` is equal for equal weights: ``()`` when they are as loaded. ``version`` grows with every change,
-    for whoever keeps something that was derived from the weights. ``misfits`` are of the present networks.
+    for whoever keeps something that was derived from the weights. ``misfits`` are of the present networks;
+    ``problems`` names those that were asked for and are not or not wholly there.
     """
 
     state: tuple[Hashable, ...] = ()
     version: int = 0
     active: tuple[ActiveNetwork, ...] = ()
     misfits: tuple[Misfit, ...] = ()
+    problems: tuple[str, ...] = ()
     _originals: dict[tuple[int, str], Tensor] = field(default_factory=dict, repr=False)
     _owner: weakref.ref[nn.Module] | None = field(default=None, repr=False)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modules.checkpoints.catalogue import CheckpointCatalogue
+from modules.checkpoints.network_folders import NetworkFolders
 from modules.checkpoints.vae_files import VaeFiles
 from modules.errors import EaselError
 from modules.faces.registry import HELPER_FOLDER, RESTORERS, FaceRestorers
@@ -63,6 +64,13 @@ class Workshop:
             paths.data_dir, NameRules(flags.filenames_max_length, flags.unix_filenames_sanitization)
         )
         self._upscaled = UpscaleCache()
+        self.networks = NetworkFolders.at(
+            (paths.lora_dir, paths.lycoris_dir),
+            paths.embeddings_dir,
+            paths.hypernetwork_dir,
+            catalogue.hashes,
+            tolerant=flags.disable_safe_unpickle,
+        )
         self.problem: str | None = None
         self._lock = threading.Lock()
         self._engine: Engine | None = None
@@ -89,6 +97,7 @@ class Workshop:
     def _make(self) -> Engine:
         from modules.checkpoints.store import ModelStore
         from modules.processing.engine import Engine
+        from modules.processing.networks import NetworkShelf
 
         flags = self.flags
         return Engine(
@@ -96,6 +105,7 @@ class Workshop:
             vaes=self.vaes,
             styles=self.styles,
             upscalers=self.upscalers,
+            networks=NetworkShelf(self.networks),
             faces=self.faces,
             data_dir=self.paths.data_dir,
             flags=flags,

@@ -327,10 +327,6 @@ PENDING: frozenset[str] = frozenset(
         "api_server_stop",
         "api_log",
         # networks, upscalers, faces, interrogation, training
-        "embeddings_dir",
-        "hypernetwork_dir",
-        "lora_dir",
-        "lyco_dir_backcompat",
         "textual_inversion_templates_dir",
         "codeformer_models_path",
         "gfpgan_models_path",

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modules.errors import NonFiniteError
+from modules.processing.networks import embedding_entry, lora_entry
 from modules.processing.preparation import Prepared
+from modules.processing.token_merging import merging
 from modules.processing.validation import SIZE_UNIT
 from modules.prompts.conditioning import CondSchedule, Pass, UncondSchedule
 from modules.prompts.extra_networks import Networks, parse_batch
@@ -54,28 +56,35 @@ class Batch:
         return self.pick(self.job.seeds.seeds)
 
 
-def batch_of(job: Prepared, iteration: int) -> Batch:
-    """Batch number ``iteration`` (from 0) of the job."""
+def batch_of(job: Prepared, iteration: int, engine: Engine) -> Batch:
+    """Batch number ``iteration`` (from 0) of the job; its networks are put on the model."""
     size = job.request.batch_size
     rows = range(iteration * size, (iteration + 1) * size)
-    prompts: Sequence[str] = [job.prompts[row] for row in rows]
-    networks: Networks = {}
-    if not job.request.disable_extra_networks:
-        prompts, networks = parse_batch(prompts)
+    prompts, networks = parse_batch([job.prompts[row] for row in rows])
+    if job.request.disable_extra_networks:
+        networks = {}
     batch = Batch(job, rows, tuple(prompts), networks)
-    batch.extra.update(_text_entries(batch))
+    use_networks(batch, job.model, engine)
+    batch.extra.update(_text_entries(batch, engine))
     return batch
 
 
-def _text_entries(batch: Batch) -> dict[str, Any]:
+def use_networks(batch: Batch, model: DiffusionModel, engine: Engine) -> None:
+    """Make ``model`` hold the networks of the batch and no others; costs nothing when it does already."""
+    keep = int(batch.job.settings.lora_in_memory_limit)
+    engine.networks.put_on(model, batch.networks, engine.conditioners.of(model), keep)
+
+
+def _text_entries(batch: Batch, engine: Engine) -> dict[str, Any]:
     """Infotext entries that say how the prompts were read."""
-    entries: dict[str, Any] = {}
+    entries: dict[str, Any] = lora_entry(batch.networks, engine.networks.folders, batch.job.settings)
     settings, steps = batch.job.settings, batch.job.request.steps
     if settings.use_old_scheduling and any(
         prompt_schedule(text, steps, old_scheduling=True) != prompt_schedule(text, steps)
         for text in batch.prompts
     ):
         entries["Old prompt editing timelines"] = True
+    entries.update(embedding_entry(batch, engine.conditioners.of(batch.job.model), engine.networks))
     texts = (*batch.prompts, *batch.negative_prompts)
     if settings.emphasis != "Original" and any("(" in text or "[" in text for text in texts):
         entries["Emphasis"] = settings.emphasis
@@ -108,8 +117,12 @@ def first_pass(job: Prepared) -> Pass:
 def conditioning_of(
     batch: Batch, model: DiffusionModel, engine: Engine, which: Pass | None = None
 ) -> tuple[CondSchedule, UncondSchedule]:
-    """Prompts and negative prompts of the batch over the steps of ``which``, the first pass by default."""
+    """Prompts and negative prompts of the batch over the steps of ``which``, the first pass by default.
+
+    The networks of the batch are put on ``model`` first: they change its text encoders too.
+    """
     job = batch.job
+    use_networks(batch, model, engine)
     conditioner = engine.conditioners.of(model)
     which = which or first_pass(job)
     return (
@@ -123,7 +136,7 @@ def plan_of(batch: Batch, model: DiffusionModel, engine: Engine) -> SamplingPlan
     job, request = batch.job, batch.job.request
     conditioner = engine.conditioners.of(model)
     return SamplingPlan(
-        model=model,
+        model=merging(model, job.token_merging_ratio),
         sampler=job.sampler,
         steps=request.steps,
         cfg_scale=request.cfg_scale,

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from modules.checkpoints.catalogue import CheckpointInfo
 from modules.checkpoints.model import DiffusionModel
+from modules.checkpoints.network_folders import NetworkFolders
 from modules.checkpoints.store import ModelStore
 from modules.checkpoints.vae_files import VaeFiles
 from modules.devices.attention import choose_backend
 from modules.faces.registry import FaceRestorers
 from modules.images.sanitize import DEFAULT_RULES, NameRules
+from modules.processing.networks import NetworkShelf
 from modules.processing.validation import Limits
 from modules.prompts.conditioning import PromptConditioner
 from modules.prompts.styles import StyleDatabase
@@ -63,6 +65,7 @@ class Engine:
     keep_last_infotext: bool = True
     conditioners: Conditioners = field(default_factory=Conditioners)
     upscalers: Upscalers = field(default_factory=Upscalers)
+    networks: NetworkShelf = field(default_factory=lambda: NetworkShelf(NetworkFolders.none()))
     faces: FaceRestorers = field(default_factory=FaceRestorers)
 
     def model(self, settings: SettingsView) -> DiffusionModel:

@@ -199,7 +199,7 @@ def paint_img2img(
         for iteration in range(request.n_iter):
             if monitor.interrupted or monitor.stopping_generation:
                 break
-            batch = batch_of(job, iteration)
+            batch = batch_of(job, iteration, engine)
             output.begin_batch(batch.rows, batch.extra)
             painter.paint(batch)
             monitor.next_job()

@@ -14,6 +14,7 @@ from modules.images.grids import image_grid
 from modules.images.saving import save_image
 from modules.processing.facts import JobFacts
 from modules.processing.infotext import create_infotext
+from modules.processing.networks import LEFT_OUT
 from modules.processing.request import Img2ImgRequest
 from modules.processing.result import Processed
 from modules.processing.text_file import write_text_atomically
@@ -77,6 +78,7 @@ class Output:
         ``companions`` has one list a picture, or is empty.
         """
         self.extra.update(extra)
+        self._note_networks()
         settings, request = self.job.settings, self.job.request
         keep = complete or settings.save_incomplete_images
         save = settings.samples_save and not request.do_not_save_samples and keep
@@ -92,6 +94,13 @@ class Output:
                 self._save(picture, row, text)
             for companion in companions[index] if companions else ():
                 self._add_companion(companion, row, text, save)
+
+    def _note_networks(self) -> None:
+        """Say in text and answer which networks of the prompt are not in the pictures."""
+        names = ", ".join(self.job.model.patches.problems)
+        if names and self.extra.get(LEFT_OUT) != names:
+            self.extra[LEFT_OUT] = names
+            self.warn(f"Not all networks of the prompt could be used: {names}. The log says why.")
 
     def _add_companion(self, companion: Companion, row: int, text: str, save: bool) -> None:
         if save and companion.save:

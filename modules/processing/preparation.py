@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modules.errors import InvalidInput
+from modules.processing.networks import default_tags
 from modules.processing.request import GenerationRequest
 from modules.processing.seeds import Seeds
+from modules.processing.token_merging import merge_ratio
 from modules.prompts.comments import strip_comments
 from modules.prompts.text_options import TextOptions
 from modules.sampling.samplers import Sampler, find_sampler, resolve_sampler_names
@@ -41,6 +43,7 @@ class Prepared:
     tiling: bool
     sampler_settings: SamplerSettings
     text_options: TextOptions
+    token_merging_ratio: float = 0.0
 
 
 def prepare(request: GenerationRequest, engine: Engine, settings: SettingsView) -> Prepared:
@@ -68,17 +71,24 @@ def prepare(request: GenerationRequest, engine: Engine, settings: SettingsView) 
         tiling=settings.tiling if request.tiling is None else request.tiling,
         sampler_settings=SamplerSettings.from_view(settings),
         text_options=text_options(request, settings),
+        token_merging_ratio=merge_ratio(request, settings),
     )
 
 
 def apply_styles(
     text: str, request: GenerationRequest, engine: Engine, settings: SettingsView, *, negative: bool = False
 ) -> str:
-    """``text`` with the styles of the request applied and, by setting, without comments."""
+    """``text`` with the styles of the request applied and, by setting, without comments.
+
+    Prompts also get the tags of the networks that the settings add to each.
+    """
     styles = engine.styles
     apply = styles.apply_negative_styles_to_prompt if negative else styles.apply_styles_to_prompt
     text = apply(text, request.styles)
-    return strip_comments(text) if settings.enable_prompt_comments else text
+    text = strip_comments(text) if settings.enable_prompt_comments else text
+    if not negative and not request.disable_extra_networks:
+        text += default_tags(text, settings, engine.networks.folders)
+    return text
 
 
 def choose_sampler(sampler_name: str | None, scheduler_name: str | None) -> tuple[Sampler, str]:

@@ -14,6 +14,8 @@ import torch
 from modules.processing.batches import Batch, conditioning_of
 from modules.processing.hires_size import SIZE_UNIT
 from modules.processing.image_conditioning import blank_conditioning
+from modules.processing.networks import without_loras
+from modules.processing.token_merging import merging
 from modules.prompts.conditioning import Pass
 from modules.sampling.planning import SamplingPlan, noise_schedule
 from modules.sampling.run import make_denoiser
@@ -138,7 +140,10 @@ class RefinerSwitch:
             model = model.recast(policy)  # the run is repeated in full precision
         self._tiles.add(model)
         schedule = noise_schedule(replace(self._plan, model=model), {})
-        guided.denoiser = make_denoiser(self._plan.sampler, model.predict, schedule)
+        predict = merging(model, batch.job.token_merging_ratio).predict
+        guided.denoiser = make_denoiser(self._plan.sampler, predict, schedule)
+        # The reference leaves LoRAs off the refiner; pictures of old texts depend on it.
+        batch = replace(batch, networks=without_loras(batch.networks))
         guided.cond, guided.uncond = conditioning_of(batch, model, self._engine, self._which)
         conditioner, options = self._engine.conditioners.of(model), batch.job.text_options
         guided.empty_conditioning = lambda: conditioner.empty_chunk(options)

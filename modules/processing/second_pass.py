@@ -16,13 +16,14 @@ from torch.nn import functional as F
 
 from modules.devices.finite import require_finite
 from modules.images.resizing import ResizeMode, resize_image
-from modules.processing.batches import Batch, batch_of, conditioning_of, noise_of, plan_of
+from modules.processing.batches import Batch, batch_of, conditioning_of, noise_of, plan_of, use_networks
 from modules.processing.hires import Hires
 from modules.processing.image_conditioning import (
     blank_conditioning,
     encode_pictures,
     picture_conditioning,
 )
+from modules.processing.networks import merged_hashes
 from modules.processing.pictures import decode_pictures
 from modules.processing.refiner import Refiner, RefinerSwitch
 from modules.prompts.conditioning import CondSchedule, UncondSchedule
@@ -74,7 +75,7 @@ class SecondPass:
     def batch(self, model: DiffusionModel) -> Batch:
         """The batch as this pass sees it: with prompts, size and sampler of its own."""
         job = self.hires.second_job(self.first.job, model)
-        return batch_of(job, self.first.rows.start // job.request.batch_size)
+        return batch_of(job, self.first.rows.start // job.request.batch_size, self.engine)
 
     def early_conditions(self) -> Conditions | None:
         """The conditioning of this pass, when the first pass is to make it with its own extra networks."""
@@ -82,7 +83,8 @@ class SecondPass:
         if self.hires.checkpoint is not None or not job.settings.hires_fix_use_firstpass_conds:
             return None
         which = self.hires.reads_for(job)
-        return conditioning_of(self.batch(job.model), job.model, self.engine, which)
+        batch = replace(self.batch(job.model), networks=self.first.networks)
+        return conditioning_of(batch, job.model, self.engine, which)
 
     def start(self, first: Sampled | Sequence[Image], model: DiffusionModel) -> Tensor:
         """The enlarged latent [B, C, h, w] that sampling starts from.
@@ -130,6 +132,7 @@ class SecondPass:
             which=which,
             second_pass=True,
         )
+        use_networks(batch, model, self.engine)
         cond, uncond = early or conditioning_of(batch, model, self.engine, which)
         result = sample_img2img(
             switch.plan(),
@@ -143,7 +146,8 @@ class SecondPass:
         )
         if model.policy.check_finite and not result.interrupted:
             require_finite(result.latent, "the latent of the second pass")
-        return Sampled(result, switch.model)
+        extra = {**merged_hashes(self.first.extra, batch.extra), **result.extra}
+        return Sampled(replace(result, extra=extra), switch.model)
 
     def _image_conditioning(self, start: Tensor, model: DiffusionModel) -> Tensor | None:
         """Extra channels of inpainting models: all is to be painted, over grey or a faint picture."""

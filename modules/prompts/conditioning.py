@@ -117,6 +117,8 @@ class PromptConditioner:
     Args:
         model: supplies the text encoders.
         matcher: finds embeddings; may be replaced at any time through the attribute.
+            So may ``network_state``, which stands for what networks have made of the encoders: tensors that
+            were read in another state are not used.
         cache_bytes: most memory for remembered tensors.
     """
 
@@ -125,6 +127,7 @@ class PromptConditioner:
     ) -> None:
         self.system = TextSystem.of(model)
         self.matcher = matcher
+        self.network_state: Hashable = None
         self.cache: LruCache[EncodedTexts] = LruCache(cache_bytes, _bytes_of)
 
     def uncond(self, prompts: Sequence[str], which: Pass, options: TextOptions) -> UncondSchedule:
@@ -170,7 +173,7 @@ class PromptConditioner:
         if not self.system.size_fields:
             # Only SDXL reads the size and tells prompt from negative prompt.
             options, negative = replace(options, width=0, height=0), False
-        return texts, options, negative, embeddings
+        return texts, options, negative, embeddings, self.network_state
 
 
 def stack_rows(rows: Sequence[Conditioning]) -> Conditioning:

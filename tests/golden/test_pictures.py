@@ -29,6 +29,8 @@ def server(tmp_path_factory):
     flags = ["--nowebui", "--api", "--no-half", "--precision", "full", "--use-cpu", "all"]
     flags += ["--ckpt-dir", str(models / "Stable-diffusion"), "--vae-dir", str(models / "VAE")]
     flags += ["--styles-file", str(models / "styles.csv"), "--esrgan-models-path", str(models / "ESRGAN")]
+    flags += ["--lora-dir", str(models / "Lora"), "--embeddings-dir", str(models / "embeddings")]
+    flags += ["--hypernetwork-dir", str(models / "hypernetworks")]
     with start_server(tmp_path_factory.mktemp("data"), flags) as running:
         running.post("/sdapi/v1/options", OPTIONS)
         yield running
