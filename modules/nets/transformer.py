@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from modules.devices.attention import SDP, AttentionBackend
 from modules.nets.layers import Conv2d, GroupNorm32
+from modules.nets.token_merging import pair_tokens
 
 
 class GEGLU(nn.Module):
@@ -101,9 +102,23 @@ class BasicTransformerBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """``x``: [B, N, C], ``context``: [B, T, D] or None. Returns [B, N, C]."""
-        x = self.attn1(self.norm1(x)) + x
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        *,
+        size: tuple[int, int] | torch.Size = (0, 0),
+        merge_ratio: float = 0.0,
+    ) -> Tensor:
+        """``x``: [B, N, C], ``context``: [B, T, D] or None. Returns [B, N, C].
+
+        ``merge_ratio``: share of the tokens that are merged for self-attention; ``size`` is then (h, w).
+        """
+        pairs = pair_tokens(x, (size[0], size[1]), merge_ratio) if merge_ratio else None
+        if pairs is None:
+            x = self.attn1(self.norm1(x)) + x
+        else:
+            x = pairs.restore(self.attn1(pairs.merge(self.norm1(x)))) + x
         x = self.attn2(self.norm2(x), context=context) + x
         return self.ff(self.norm3(x)) + x
 
@@ -112,7 +127,10 @@ class SpatialTransformer(nn.Module):
     """Transformer blocks over the pixels of a feature map.
 
     ``use_linear``: the projections around the blocks are linear layers (SD2, SDXL) and not 1×1 convolutions.
+    ``merge_ratio``: share of tokens that self-attention merges.
     """
+
+    merge_ratio = 0.0
 
     def __init__(
         self,
@@ -143,8 +161,9 @@ class SpatialTransformer(nn.Module):
             h = self.proj_in(to_tokens(h))
         else:
             h = to_tokens(self.proj_in(h))
+        merging = {"size": size, "merge_ratio": self.merge_ratio} if self.merge_ratio else {}
         for block in self.transformer_blocks:
-            h = block(h, context=context)
+            h = block(h, context=context, **merging)
         if self.use_linear:
             h = to_map(self.proj_out(h), size)
         else:

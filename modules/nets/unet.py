@@ -8,6 +8,7 @@ names are those of the checkpoints (``model.diffusion_model.`` removed): extensi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,6 +179,29 @@ class UNetModel(nn.Module):
         for layer in self.attentions():
             layer.backend = backend
             layer.upcast = upcast
+
+    @contextmanager
+    def merging_tokens(self, ratio: float) -> Iterator[None]:
+        """Merge a share ``ratio`` of the tokens of maps as large as the input, while the block runs."""
+        layers = [
+            module
+            for block in self._outermost_blocks()
+            for module in block.modules()
+            if isinstance(module, SpatialTransformer)
+        ]
+        for layer in layers:
+            layer.merge_ratio = ratio
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.merge_ratio = 0.0
+
+    def _outermost_blocks(self) -> list[nn.Module]:
+        """Blocks before the first step down, and their partners on the way up."""
+        down = list(self.input_blocks)
+        count = next((i for i, block in enumerate(down) if isinstance(block[0], Downsample)), len(down))
+        return down[:count] + list(self.output_blocks)[len(self.output_blocks) - count :]
 
     def set_context_hook(self, hook: Callable[[Tensor], tuple[Tensor, Tensor]] | None) -> None:
         """Let ``hook`` change what keys and values are made of in every attention layer; None: nothing."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.processing.infotext import InfotextFields
-from modules.processing.request import Img2ImgRequest
+from modules.processing.request import Img2ImgRequest, Txt2ImgRequest
+from modules.processing.token_merging import second_pass_ratio
 from modules.processing.version import COMPATIBLE_VERSION
 from modules.sampling.schedulers import find_scheduler
 
@@ -61,6 +62,14 @@ class JobFacts:
             return request.image_cfg_scale
         return None
 
+    @property
+    def token_merging_ratio_hr(self) -> float | None:
+        """Share of tokens merged in the second pass; ``None`` without one."""
+        request = self.job.request
+        if not isinstance(request, Txt2ImgRequest) or not request.enable_hr:
+            return None
+        return second_pass_ratio(self.job.token_merging_ratio, self.job.settings)
+
     def _short_hash(self, filename: str) -> str | None:
         if not self.engine.hashing:
             return None
@@ -95,6 +104,8 @@ class JobFacts:
             init_image_hash=self.init_image_hash,
             clip_skip=job.text_options.clip_skip,
             uses_ensd=job.sampler.uses_seed_delta(request.eta),
+            token_merging_ratio=job.token_merging_ratio,
+            token_merging_ratio_hr=self.token_merging_ratio_hr,
             tiling=job.tiling,
             user=request.user,
             extras=extra,

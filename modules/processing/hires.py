@@ -10,6 +10,7 @@ from modules.errors import InvalidInput, NotFound
 from modules.processing.hires_size import HiresSize, first_pass_size, hires_size
 from modules.processing.preparation import Prepared, apply_styles, choose_sampler
 from modules.processing.request import Txt2ImgRequest
+from modules.processing.token_merging import second_pass_ratio
 from modules.prompts.conditioning import Pass
 from modules.sampling.samplers import Sampler
 
@@ -89,6 +90,7 @@ class Hires:
             scheduler=self.scheduler,
             prompts=(self.prompt,) * count,
             negative_prompts=(self.negative_prompt,) * count,
+            token_merging_ratio=second_pass_ratio(job.token_merging_ratio, job.settings),
             # SDXL is told the size before the cut.
             text_options=replace(job.text_options, width=enlarged_width, height=enlarged_height),
         )

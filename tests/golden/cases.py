@@ -19,7 +19,6 @@ ROOT = GOLDENS if HAVE_GOLDENS else DATA / "goldens"
 
 PENDING_TAGS = {
     "script": "selectable scripts",
-    "token-merging": "token merging",
     "soft-inpainting": "soft inpainting as an extension",
     "extras": "extras",
 }
