@@ -31,6 +31,8 @@ JSON_TYPES = {
     "array": {"array"},
     "array of string": {"array"},
     "object": {"object"},
+    "enum [0, 1]": {"integer"},
+    "array of FileData": {"array"},
 }
 
 
