@@ -151,6 +151,8 @@ class Catalogue:
     extensions: list[Extension] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     off: dict[str, str] = field(default_factory=dict)
+    by_path: dict[str, Extension] = field(default_factory=dict)
+    by_name: dict[str, Extension] = field(default_factory=dict)
 
     def refresh(self) -> None:
         """Read the folders again. Facts already read of extensions that are still there are read anew."""
@@ -167,7 +169,10 @@ class Catalogue:
                 )
                 continue
             by_name[extension.canonical_name] = extension
-        self.extensions = list(by_name.values())
+        self.extensions[:] = by_name.values()
+        for table, key in ((self.by_path, "path"), (self.by_name, "canonical_name")):
+            table.clear()
+            table.update((getattr(row, key), row) for row in self.extensions)
         self._check_requirements()
 
     def _make(self, folder: ExtensionFolder) -> Extension:

@@ -30,7 +30,7 @@ class ConfigStates:
     catalogue: Catalogue
     set_disabled: Callable[[list[str]], None]
 
-    def list(self) -> dict[str, dict[str, Any]]:
+    def saved(self) -> dict[str, dict[str, Any]]:
         """The saved states by label, the newest first; files that cannot be read are left out."""
         found = []
         for path in self.folder.glob("*.json") if self.folder.is_dir() else ():
@@ -72,7 +72,7 @@ class ConfigStates:
         Extensions that the state does not know are disabled, never removed. Returns a sentence for each
         that could not be brought back. Raises ``NotFound`` for an unknown label.
         """
-        state = self.list().get(label)
+        state = self.saved().get(label)
         if state is None:
             raise NotFound(f"There is no saved state {label!r:.100}.")
         return self.restore_extensions(state["extensions"])

@@ -49,7 +49,7 @@ class Git:
     def run(
         self, *words: str, cwd: Path | None = None, echo: Callable[[str], None] | None = None
     ) -> Finished:
-        """Run one git command; a failure is in the result, never raised. ``echo`` gets its text as it comes."""
+        """Run one git command; a failure is in the result, never raised. ``echo`` gets its text."""
         return run_program(
             [self.executable, *words],
             cwd=cwd,

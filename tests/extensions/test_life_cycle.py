@@ -205,7 +205,7 @@ def test_a_saved_state_comes_back_with_its_commits(source: Source, home: Path, t
     states.catalogue.get("painter").checkout(source.commits[0])
     (home / "later").mkdir()
     again = ConfigStates(tmp_path / "states", tmp_path, catalogue_of(home), disabled.append)
-    (label,) = again.list()
+    (label,) = again.saved()
     assert again.restore(label) == []
     assert head_commit(home / "painter") == source.commits[1] and disabled == [["later"]]
 
@@ -225,7 +225,7 @@ def test_a_state_that_cannot_be_restored_says_so(source: Source, home: Path, tmp
         states.restore("no such state")
     (tmp_path / "states").mkdir()
     (tmp_path / "states" / "damaged.json").write_text("{")
-    assert states.list() == {}
+    assert states.saved() == {}
 
 
 def test_removal_takes_read_only_files_too(source: Source, home: Path) -> None:
