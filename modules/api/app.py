@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 from fastapi import APIRouter, FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBasic
@@ -14,21 +10,21 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from modules.api import extras_fields, fields
 from modules.api.auth import basic_guard, parse_pairs
+from modules.api.clients import Backoff, LoginGuard, RateLimit
 from modules.api.control import Control
+from modules.api.easel_routes import easel_routes
 from modules.api.extras import Extras
-from modules.api.fields import FieldRow, build_model
 from modules.api.generation import Generation
 from modules.api.later import add_later
 from modules.api.listings import Listings
 from modules.api.middleware import BodyLimit, Clock, Subpath
 from modules.api.origins import OriginGuard, OriginRules, split_origins
 from modules.api.replies import on_easel_error, on_validation_error
+from modules.api.route_tables import Route, add_routes
 from modules.api.routing import route_class
 from modules.api.services import ApiServices
 from modules.api.settings import Settings
 from modules.errors import EaselError
-
-ErrorReply = build_model("ErrorObject", fields.ERROR_REPLY)
 
 GZIP_BYTES = 1000
 """Replies of this size and more are compressed."""
@@ -41,29 +37,9 @@ class DocumentedBasic(HTTPBasic):
         """Leave the check to the guard of the route."""
 
 
-@dataclass(frozen=True)
-class Route:
-    """One endpoint. ``reply``: fields of the reply; ``many``: the reply is a list of such objects."""
-
-    method: str
-    path: str
-    endpoint: Callable[..., Any]
-    name: str = ""
-    reply: tuple[FieldRow, ...] = ()
-    many: bool = False
-
-    @property
-    def reply_model(self) -> Any:
-        """The model for the documentation, or ``None`` for a reply without fields."""
-        if not self.reply:
-            return None
-        model = build_model(self.name, self.reply)
-        return list[model] if self.many else model  # type: ignore[valid-type]
-
-
-def core_routes(services: ApiServices) -> tuple[Route, ...]:
+def core_routes(services: ApiServices, paint: Generation) -> tuple[Route, ...]:
     """Everything below ``/sdapi/v1``."""
-    paint, settings = Generation(services), Settings(services)
+    settings = Settings(services)
     lists, control, extras = Listings(services), Control(services), Extras(services)
     return (
         Route("POST", "txt2img", paint.txt2img, "TextToImageResponse", fields.PICTURES_REPLY),
@@ -139,9 +115,9 @@ def _server_routes(control: Control) -> tuple[Route, ...]:
     )
 
 
-def page_routes(services: ApiServices) -> tuple[Route, ...]:
+def page_routes(services: ApiServices, paint: Generation) -> tuple[Route, ...]:
     """What the page asks behind the scenes, below ``/internal``."""
-    paint, settings, lists = Generation(services), Settings(services), Listings(services)
+    settings, lists = Settings(services), Listings(services)
     return (
         Route("GET", "ping", paint.ping),
         Route("POST", "progress", paint.task_progress, "TaskProgressResponse", fields.TASK_PROGRESS_REPLY),
@@ -161,43 +137,35 @@ def create_app(services: ApiServices) -> FastAPI:
     """
     flags = services.flags
     app = FastAPI(title="Easel")
+    backoff, paint = Backoff(), Generation(services)
     if getattr(flags, "api", False) or getattr(flags, "nowebui", False):
         pairs = parse_pairs(getattr(flags, "api_auth", None))
         documented = [Security(DocumentedBasic())] if pairs else []
-        core = APIRouter(route_class=route_class(basic_guard(pairs)), dependencies=documented)
-        _add(core, "/sdapi/v1", core_routes(services))
+        guard = basic_guard(pairs, backoff)
+        core = APIRouter(route_class=route_class(guard), dependencies=documented)
+        add_routes(core, "/sdapi/v1", core_routes(services, paint))
+        add_routes(core, "/easel/v1", easel_routes(services, paint))
         add_later(core, "/sdapi/")
         app.include_router(core)
     page = APIRouter(route_class=route_class(lambda _request: None))
-    _add(page, "/internal", page_routes(services))
+    add_routes(page, "/internal", page_routes(services, paint))
     add_later(page, "/internal/")
     add_later(page, "/sd_extra_networks/")
     app.include_router(page)
     app.add_exception_handler(EaselError, on_easel_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
-    _add_layers(app, services)
+    _add_layers(app, services, backoff)
     return app
 
 
-def _add(router: APIRouter, prefix: str, routes: tuple[Route, ...]) -> None:
-    for route in routes:
-        errors: dict[int | str, dict[str, Any]] = {
-            "default": {"model": ErrorReply, "description": "What was wrong, as a sentence."}
-        }
-        router.add_api_route(
-            f"{prefix}/{route.path}",
-            route.endpoint,
-            methods=[route.method],
-            response_model=route.reply_model,
-            responses=errors,
-        )
-
-
-def _add_layers(app: FastAPI, services: ApiServices) -> None:
+def _add_layers(app: FastAPI, services: ApiServices, backoff: Backoff) -> None:
     """The layer added last is the outermost."""
     flags = services.flags
+    app.add_middleware(LoginGuard, backoff=backoff)
     app.add_middleware(BodyLimit, limit=services.max_body_bytes)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES)
+    if getattr(flags, "api_rate_limit", 0):
+        app.add_middleware(RateLimit, per_minute=flags.api_rate_limit)
     app.add_middleware(OriginGuard, rules=OriginRules.from_flags(flags))
     origins = split_origins(getattr(flags, "cors_allow_origins", None))
     pattern = getattr(flags, "cors_allow_origins_regex", None)

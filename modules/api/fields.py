@@ -35,6 +35,7 @@ KINDS: dict[str, Any] = {
     "boolean": bool,
     "array": list[Any],
     "array of string": list[str],
+    "array of object": list[dict[str, Any]],
     "object": dict[str, Any],
     "object of string": dict[str, str],
 }

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
+from fastapi import Request
 
 from modules.api.fields import PROGRESS_REPLY, TASK_PROGRESS, build_model
 from modules.api.img2img import IMG2IMG_FORM, Img2ImgBody
+from modules.api.orders import attached
 from modules.api.pictures import EncodedOnce, preview_url, to_base64
 from modules.api.replies import Reply
 from modules.api.services import ApiServices
@@ -49,17 +51,18 @@ class Generation:
         self._viewers = anyio.CapacityLimiter(2)
         self._encoded = EncodedOnce()
 
-    async def txt2img(self, body: Txt2ImgBody) -> Reply:
+    async def txt2img(self, body: Txt2ImgBody, request: Request) -> Reply:
         """Paint pictures from text. Answers when they are done; requests are served in turn."""
-        return await self._paint(body, TXT2IMG_FORM)
+        return await self._paint(body, TXT2IMG_FORM, request)
 
-    async def img2img(self, body: Img2ImgBody) -> Reply:
+    async def img2img(self, body: Img2ImgBody, request: Request) -> Reply:
         """Paint pictures from pictures, whole or under a mask. Otherwise as txt2img."""
-        return await self._paint(body, IMG2IMG_FORM)
+        return await self._paint(body, IMG2IMG_FORM, request)
 
-    async def _paint(self, body: Any, form: Form) -> Reply:
+    async def _paint(self, body: Any, form: Form, request: Request) -> Reply:
         services = self._services
         order = await anyio.to_thread.run_sync(take_order, body, services, form, limiter=self._readers)
+        order = attached(order, request)
         result = await asyncio.wrap_future(services.queue.submit(order.job))
         content = await anyio.to_thread.run_sync(
             picture_reply, order, result, services, limiter=self._encoders
@@ -105,7 +108,7 @@ class Generation:
             if body.live_preview is not False:
                 answer.update(
                     await anyio.to_thread.run_sync(
-                        self._newer_preview, body.id_live_preview, limiter=self._viewers
+                        self.newer_preview, body.id_live_preview, limiter=self._viewers
                     )
                 )
         return Reply(answer)
@@ -134,7 +137,8 @@ class Generation:
             lambda picture: to_base64(self._services.encode_image(picture, None, settings)),
         )
 
-    def _newer_preview(self, known: int | None) -> dict[str, Any]:
+    def newer_preview(self, known: int | None) -> dict[str, Any]:
+        """``live_preview`` and ``id_live_preview`` of a newer preview than ``known``; empty without one."""
         image = self._preview()
         number = self._services.state.id_live_preview
         if image is None or number == known:

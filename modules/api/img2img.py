@@ -38,10 +38,12 @@ def make_request(
     for item in values["init_images"]:
         if not isinstance(item, str):
             raise InvalidInput("init_images holds something else than base64 texts.", "init_images")
-        images.append(load_picture(item, "init_images", room))
+        images.append(load_picture(services.picture_text(item, "init_images"), "init_images", room))
         room -= images[-1].width * images[-1].height
     chosen["init_images"] = images
-    chosen["mask"] = load_picture(values["mask"], "mask", services.max_pixels) if values["mask"] else None
+    if values["mask"]:
+        text = services.picture_text(values["mask"], "mask")
+        chosen["mask"] = load_picture(text, "mask", services.max_pixels)
     chosen["latent_mask"] = None
     if values["initial_noise_multiplier"] is None:
         settings = services.options.view(from_text)

@@ -91,7 +91,7 @@ class Listings:
     def png_info(self, body: PngInfoBody) -> Reply:
         """The generation text of a picture, and its entries."""
         services = self._services
-        with open_picture(body.image, "image", services.max_pixels) as image:
+        with open_picture(services.picture_text(body.image, "image"), "image", services.max_pixels) as image:
             text, items = services.read_picture_text(image)
         entries = services.parse_infotext(text or "", services.options.view())
         return Reply({"info": text or "", "items": items, "parameters": entries})

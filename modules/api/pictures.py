@@ -14,8 +14,9 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from modules.errors import Forbidden, InvalidInput
-from modules.images.formats import FORMATS
-from modules.images.metadata import PARAMETERS
+from modules.jobs.encoding import SENT_FORMATS, encode_picture
+
+__all__ = ["SENT_FORMATS", "encode_picture"]
 
 MAX_PIXELS = 200_000_000
 """Largest picture that is taken in."""
@@ -30,26 +31,6 @@ ImageEncoder = Callable[[Image.Image, "str | None", Any], bytes]
 """(picture, infotext, settings) → file in the format of ``samples_format``, infotext inside."""
 
 
-SENT_FORMATS = ("png", "jpg", "jpeg", "webp", "avif")
-"""Values of ``samples_format`` in which pictures can be sent."""
-
-
-def encode_picture(image: Image.Image, infotext: str | None, settings: Any) -> bytes:
-    """The file that goes to a client: in the format of ``samples_format``, with the text inside.
-
-    Raises ``InvalidInput`` for a format that clients do not take.
-    """
-    name = str(settings.samples_format).strip().lower()
-    if name not in SENT_FORMATS:
-        raise InvalidInput(
-            f"The setting samples_format is {name!r:.60}; pictures are sent as {', '.join(SENT_FORMATS)}."
-        )
-    text = infotext if settings.enable_pnginfo else None
-    buffer = io.BytesIO()
-    FORMATS[name].encode(image, buffer, settings, {PARAMETERS: text} if text else {}, text)
-    return buffer.getvalue()
-
-
 def to_base64(data: bytes) -> str:
     """Bytes as base64 text."""
     return base64.b64encode(data).decode("ascii")
@@ -61,7 +42,7 @@ def open_picture(text: str, field: str, max_pixels: int = MAX_PIXELS) -> Image.I
     Raises ``InvalidInput`` naming ``field`` for what is no picture or too large a one, ``Forbidden``
     for an address of a picture elsewhere.
     """
-    if re.match(r"https?://", text, re.IGNORECASE):
+    if is_address(text):
         raise Forbidden(f"{field} is an address; pictures are not fetched from addresses. Send base64.")
     data = _bytes_of(text, field)
     try:
@@ -82,6 +63,11 @@ def open_picture(text: str, field: str, max_pixels: int = MAX_PIXELS) -> Image.I
             f"{field} is {image.width} × {image.height}; expected at most {max_pixels} pixels.", field
         )
     return image
+
+
+def is_address(text: str) -> bool:
+    """Whether ``text`` names a picture elsewhere instead of holding one."""
+    return re.match(r"\s*[a-z][a-z0-9+.-]{1,20}://", text, re.IGNORECASE) is not None
 
 
 def load_picture(text: str, field: str, max_pixels: int = MAX_PIXELS) -> Image.Image:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from modules.api.middleware import MAX_BODY_BYTES
+from modules.api.pictures import MAX_PIXELS
 from modules.api.services import ApiServices
+from modules.jobs.journal import settings_of
 from modules.jobs.program import Program
 from modules.processing.infotext_parsing import parse_infotext
 from modules.processing.request import GenerationRequest, Txt2ImgRequest
@@ -57,6 +60,12 @@ def api_services(program: Program, *, restartable: bool) -> ApiServices:
         unload_checkpoint=workshop.unload,
         reload_checkpoint=lambda: workshop.load_model(program.options.view()),
         restartable=restartable,
+        spool=program.journal.spool,
+        history=program.journal.history,
+        settings_of=lambda values: settings_of(program.options, values),
+        output_folders=program.output_folders,
+        max_body_bytes=(program.flags.max_body_mb or 0) * 1024 * 1024 or MAX_BODY_BYTES,
+        max_pixels=(program.flags.max_megapixels or 0) * 1_000_000 or MAX_PIXELS,
     )
 
 

@@ -73,7 +73,7 @@ def error_reply(error: BaseException) -> Reply:
     if isinstance(error, InvalidInput) and error.field is not None:
         return validation_reply([(("body", error.field), error.message, "value_error")])
     if isinstance(error, EaselError):
-        return Reply(error_object(error), status_code=error.status)
+        return Reply(error_object(error), status_code=error.status, headers=getattr(error, "headers", None))
     _log.error("A request failed because of a defect.", exc_info=error)
     return Reply(error_object(error), status_code=500)
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from PIL.Image import Image
 
+from modules.api.fetching import PictureFetcher
 from modules.api.middleware import MAX_BODY_BYTES
-from modules.api.pictures import MAX_PIXELS, ImageEncoder, encode_picture
+from modules.api.pictures import MAX_PIXELS, ImageEncoder, encode_picture, is_address, to_base64
+from modules.errors import Forbidden
 from modules.images.metadata import read_info
+from modules.jobs.history import History
 from modules.jobs.queue import JobQueue
+from modules.jobs.spool import Spool
 from modules.jobs.state import State
 from modules.processing.request import GenerationRequest
 from modules.processing.validation import validate
@@ -85,6 +90,7 @@ class ApiServices:
     that must not be queued, and ``check_extras(arguments, settings)`` for arguments of the Extras chain;
     ``encode_image`` makes the file that goes out. Functions may block, and may
     import what takes long: they are called in threads, never while the application is made.
+    ``settings_of`` makes settings for a job of stored values; files of ``output_folders`` may be served.
     ``unload_checkpoint`` and ``reload_checkpoint`` are called by the worker, in turn with the pictures.
     """
 
@@ -116,3 +122,28 @@ class ApiServices:
     kill: Callable[[int], Any] = field(default=os._exit)
     max_body_bytes: int = MAX_BODY_BYTES
     max_pixels: int = MAX_PIXELS
+    spool: Spool | None = None
+    history: History | None = None
+    settings_of: Callable[[Mapping[str, Any]], Any] = dict
+    output_folders: Callable[[], Iterable[Path]] = tuple
+    fetcher: PictureFetcher = field(default_factory=PictureFetcher)
+
+    def picture_text(self, text: str, field: str) -> str:
+        """``text`` of a picture as it came; an address is replaced by the base64 of what lies there.
+
+        Raises ``Forbidden`` unless flag and settings allow addresses, and what ``PictureFetcher`` raises.
+        """
+        if not is_address(text):
+            return text
+        settings = self.options.view()
+        if not getattr(self.flags, "api_image_urls", False) or not settings["api_enable_requests"]:
+            raise Forbidden(
+                f"{field} is an address; send base64, or start the server with --api-image-urls "
+                "(and leave the setting api_enable_requests on)."
+            )
+        fetcher = replace(
+            self.fetcher,
+            forbid_local=bool(settings["api_forbid_local_requests"]),
+            user_agent=str(settings["api_useragent"]),
+        )
+        return to_base64(fetcher.fetch(text, field))

@@ -101,14 +101,17 @@ def make_request(
 ) -> Txt2ImgRequest:
     """The request object of the painter."""
     chosen = request_fields(values, Txt2ImgRequest)
-    chosen["firstpass_image"] = _first_pass_image(values)
+    chosen["firstpass_image"] = _first_pass_image(values, services)
     return Txt2ImgRequest(**chosen)
 
 
-def _first_pass_image(values: Mapping[str, Any]) -> Image | None:
+def _first_pass_image(values: Mapping[str, Any], services: ApiServices) -> Image | None:
     """The picture that is enlarged in place of a first pass; without a second pass it means nothing."""
     text = values["firstpass_image"]
-    return open_picture(text, "firstpass_image").convert("RGB") if text and values["enable_hr"] else None
+    if not text or not values["enable_hr"]:
+        return None
+    source = services.picture_text(text, "firstpass_image")
+    return open_picture(source, "firstpass_image", services.max_pixels).convert("RGB")
 
 
 TXT2IMG_FORM = Form("txt2img", make_request, TXT2IMG_ENTRIES)

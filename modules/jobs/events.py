@@ -59,7 +59,7 @@ class Subscription:
         if wake:
             self._wake()
 
-    def take(self) -> list[Event]:
+    def drain(self) -> list[Event]:
         """All that waits, oldest first."""
         with self._lock:
             taken = list(self._waiting)

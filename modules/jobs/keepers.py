@@ -13,6 +13,7 @@ from modules.jobs.job import Job, JobCancelled, JobState
 from modules.jobs.journal import Journal
 from modules.jobs.spool import Spool
 from modules.jobs.worker import Keeper
+from modules.processing.result import Processed
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class HistoryKeeper:
 
     def __call__(self, job: Job, result: Any, error: BaseException | None) -> None:
         """See ``Keeper``."""
-        if error is None and hasattr(result, "images"):
+        if error is None and isinstance(result, Processed):
             try:
                 self._history.add(job, result)
             except sqlite3.Error as problem:

@@ -226,6 +226,11 @@ class JobQueue:
         """Ids of the last ended jobs, oldest first."""
         return self._ids(JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 
+    def position(self, job_id: str) -> int | None:
+        """Number of jobs that are served before this one; ``None`` when it does not wait."""
+        pending = self.pending
+        return pending.index(job_id) if job_id in pending else None
+
     def record(self, job_id: str) -> JobRecord | None:
         """What is known of a job; the result is there for the last few only."""
         with self._changed:

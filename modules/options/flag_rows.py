@@ -72,6 +72,10 @@ def _own(name: str, kind: Kind, text: str, metavar: str) -> Flag:
     return Flag(name, kind, PICTURE, text, metavar=metavar, own=True)
 
 
+def _limit(name: str, text: str) -> Flag:
+    return Flag(name, "int", API, text, metavar="N", own=True)
+
+
 LAUNCHER_FLAGS: tuple[Flag, ...] = (
     _switch("-f", LAUNCHER, "accepted for old start scripts; running as root needs no permission here"),
     _switch(
@@ -239,6 +243,19 @@ API_FLAGS: tuple[Flag, ...] = (
     _switch("--nowebui", API, "serve the JSON interface without the page"),
     _switch("--add-stop-route", API, "without effect", inert=True),
     _switch("--api-server-stop", API, "let clients stop, kill or restart the server"),
+    Flag(
+        "--api-image-urls",
+        "switch",
+        API,
+        "let clients name http(s) addresses of pictures, which the server then fetches",
+        False,
+        own=True,
+    ),
+    _limit("--api-rate-limit", "calls a minute that one client may make; 0 sets no limit"),
+    _limit("--max-queue", "jobs of one client that may wait; by default 1000"),
+    _limit("--max-body-mb", "largest request in megabytes; by default 256"),
+    _limit("--max-megapixels", "largest picture that is taken in; by default 200"),
+    _limit("--history-size", "pictures that the history remembers; by default 100000, 0 keeps none"),
 )
 
 UI_FLAGS: tuple[Flag, ...] = (

@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +18,9 @@ from PIL import Image
 from modules.api.app import create_app
 from modules.api.server import serve
 from modules.api.services import ApiServices
+from modules.jobs.events import Events
+from modules.jobs.journal import Journal, open_journal, settings_of
+from modules.jobs.keepers import journal_keepers
 from modules.jobs.queue import JobQueue
 from modules.jobs.state import State
 from modules.jobs.store import MemoryJobStore
@@ -141,6 +145,7 @@ class Live:
     services: ApiServices
     painter: FakePainter
     worker: Worker
+    journal: Journal
     url: str = ""
     address: tuple[str, int] = ("", 0)
     client: httpx.Client = field(default_factory=httpx.Client)
@@ -178,28 +183,43 @@ class BackgroundCall:
         return self._answer[0]
 
 
-def build(change: Callable[[ApiServices], ApiServices] = lambda services: services, **given: Any) -> Live:
-    """The parts of a server that is not started yet."""
+def build(
+    change: Callable[[ApiServices], ApiServices] = lambda services: services,
+    *,
+    data_dir: Path | None = None,
+    **given: Any,
+) -> Live:
+    """The parts of a server that is not started yet. With ``data_dir`` it has a journal there."""
     given_flags = flags(**given)
-    queue, state, painter = JobQueue(MemoryJobStore()), State(preview), FakePainter()
+    options, hub = default_options(given_flags), Events()
+    journal = open_journal(data_dir, options, given_flags) if data_dir else Journal(MemoryJobStore())
+    queue, state, painter = JobQueue(journal.store, hub), State(preview, hub), FakePainter()
     services = ApiServices(
         queue=queue,
         state=state,
-        options=default_options(given_flags),
+        options=options,
+        spool=journal.spool,
+        history=journal.history,
+        settings_of=lambda values: settings_of(options, values),
+        output_folders=lambda: (data_dir / "outputs",) if data_dir else (),
         checkpoints=FakeCatalogue(),
         flags=given_flags,
         parse_infotext=parse_infotext,
         memory=lambda: {"ram": {"free": 1, "used": 2, "total": 3}, "cuda": {"error": "unavailable"}},
     )
-    return Live(change(services), painter, Worker(queue, state, {"txt2img": painter}))
+    worker = Worker(queue, state, {"txt2img": painter}, keepers=journal_keepers(journal, hub))
+    return Live(change(services), painter, worker, journal)
 
 
 @contextmanager
 def live(
-    change: Callable[[ApiServices], ApiServices] = lambda services: services, **given: Any
+    change: Callable[[ApiServices], ApiServices] = lambda services: services,
+    *,
+    data_dir: Path | None = None,
+    **given: Any,
 ) -> Iterator[Live]:
     """A running server; ``change`` may replace some of its services, ``given`` are its flags."""
-    server = build(change, **given)
+    server = build(change, data_dir=data_dir, **given)
     services = server.services
     sock = socket.create_server(("127.0.0.1", 0))
     server.address = sock.getsockname()
@@ -224,6 +244,8 @@ def live(
             server.thread.join(60)
             assert not server.thread.is_alive(), "the server did not stop"
             assert server.worker.stop(60)
+            services.queue.close_store()
+            server.journal.close()
 
 
 def raw(address: tuple[str, int], request: bytes) -> tuple[int, bytes]:
