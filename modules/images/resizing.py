@@ -11,6 +11,11 @@ from enum import IntEnum
 
 from PIL import Image
 
+from modules.errors import InvalidInput
+
+MAX_PIXELS = 256 * 1024 * 1024
+"""Largest picture that is made on the way to a size: a sliver that must cover a square would be huge."""
+
 Upscale = Callable[[Image.Image, float], Image.Image]
 """(picture, factor above 1) → a picture of about that many times the size."""
 
@@ -33,7 +38,8 @@ def resize_image(
     """``image`` in the size ``width`` x ``height`` (pixels).
 
     ``upscale`` enlarges where a side must grow; without it, and for masks (mode "L"), Lanczos does.
-    The results of cropping and filling are RGB, that of stretching has the mode of ``image``.
+    The results of cropping and filling are RGB, that of stretching has the mode of ``image``. Raises
+    ``InvalidInput`` for proportions that are too far apart.
     """
     if mode == ResizeMode.STRETCH:
         return _scaled(image, width, height, upscale)
@@ -53,6 +59,11 @@ def resize_image(
 
 
 def _scaled(image: Image.Image, width: int, height: int, upscale: Upscale | None) -> Image.Image:
+    if width * height > MAX_PIXELS:
+        raise InvalidInput(
+            f"A picture of {image.width} x {image.height} pixels would have to become {width} x {height}; "
+            "expected proportions nearer to those of width and height. Stretch it (resize_mode 0) or crop it."
+        )
     if upscale is not None and image.mode != "L":
         factor = max(width / image.width, height / image.height)
         if factor > 1:
