@@ -19,6 +19,7 @@ from modules.api.later import add_later
 from modules.api.listings import Listings
 from modules.api.middleware import BodyLimit, Clock, Subpath
 from modules.api.origins import OriginGuard, OriginRules, split_origins
+from modules.api.networks import NetworkListings
 from modules.api.replies import on_easel_error, on_validation_error
 from modules.api.route_tables import Route, add_routes
 from modules.api.routing import route_class
@@ -42,6 +43,7 @@ def core_routes(services: ApiServices, paint: Generation) -> tuple[Route, ...]:
     settings = Settings(services)
     lists, control, extras = Listings(services), Control(services), Extras(services)
     return (
+    networks = NetworkListings(services)
         Route("POST", "txt2img", paint.txt2img, "TextToImageResponse", fields.PICTURES_REPLY),
         Route("POST", "img2img", paint.img2img, "ImageToImageResponse", fields.PICTURES_REPLY),
         Route("GET", "progress", paint.progress, "ProgressResponse", fields.PROGRESS_REPLY),
@@ -64,7 +66,13 @@ def core_routes(services: ApiServices, paint: Generation) -> tuple[Route, ...]:
         Route("GET", "sd-models", lists.checkpoints, "SDModelItem", fields.CHECKPOINT_ITEM, True),
         Route("GET", "sd-vae", lists.vaes, "SDVaeItem", fields.VAE_ITEM, True),
         Route("GET", "prompt-styles", lists.styles, "PromptStyleItem", fields.STYLE_ITEM, True),
-        Route("GET", "embeddings", lists.embeddings, "EmbeddingsResponse", fields.EMBEDDINGS_REPLY),
+        Route("GET", "embeddings", networks.embeddings, "EmbeddingsResponse", fields.EMBEDDINGS_REPLY),
+        Route("POST", "refresh-embeddings", networks.refresh_embeddings),
+        Route(
+            "GET", "hypernetworks", networks.hypernetworks, "HypernetworkItem", fields.HYPERNETWORK_ITEM, True
+        ),
+        Route("GET", "loras", networks.loras, "LoraItem", fields.LORA_ITEM, True),
+        Route("POST", "refresh-loras", networks.refresh_loras),
         Route("POST", "refresh-checkpoints", lists.refresh_checkpoints),
         Route("POST", "refresh-vae", lists.refresh_vaes),
         Route("GET", "memory", lists.memory, "MemoryResponse", fields.MEMORY_REPLY),

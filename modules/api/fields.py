@@ -259,6 +259,13 @@ SCRIPTS_REPLY: tuple[FieldRow, ...] = (
     FieldRow("txt2img", "array of string"),
     FieldRow("img2img", "array of string"),
 )
+HYPERNETWORK_ITEM: tuple[FieldRow, ...] = (FieldRow("name", "string"), FieldRow("path", "string", None))
+LORA_ITEM: tuple[FieldRow, ...] = (
+    FieldRow("name", "string"),
+    FieldRow("alias", "string"),
+    FieldRow("path", "string"),
+    FieldRow("metadata", "object"),
+)
 SCRIPT_ITEM: tuple[FieldRow, ...] = (
     FieldRow("name", "string"),
     FieldRow("is_alwayson", "boolean"),

@@ -28,15 +28,11 @@ class LaterRow:
 
 LATER: tuple[LaterRow, ...] = (
     LaterRow("POST", "/sdapi/v1/interrogate", "interrogation"),
-    LaterRow("GET", "/sdapi/v1/hypernetworks", "hypernetworks"),
-    LaterRow("POST", "/sdapi/v1/refresh-embeddings", "textual inversion"),
     LaterRow("POST", "/sdapi/v1/create/embedding", "training"),
     LaterRow("POST", "/sdapi/v1/create/hypernetwork", "training"),
     LaterRow("POST", "/sdapi/v1/train/embedding", "training"),
     LaterRow("POST", "/sdapi/v1/train/hypernetwork", "training"),
     LaterRow("GET", "/sdapi/v1/extensions", "the catalogue of extensions"),
-    LaterRow("GET", "/sdapi/v1/loras", "networks"),
-    LaterRow("POST", "/sdapi/v1/refresh-loras", "networks"),
     LaterRow("GET", "/internal/sysinfo", "the system report"),
     LaterRow("GET", "/internal/sysinfo-download", "the system report"),
     LaterRow("GET", "/sd_extra_networks/thumb", "the pages of networks"),

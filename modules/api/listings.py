@@ -68,10 +68,6 @@ class Listings:
         """The stored styles."""
         return Reply(self._services.styles())
 
-    def embeddings(self) -> Reply:
-        """The embeddings; none are known yet."""
-        return Reply({"loaded": {}, "skipped": {}})
-
     def scripts(self) -> Reply:
         """Names of the scripts; there are none yet."""
         return Reply({"txt2img": [], "img2img": []})

@@ -8,6 +8,7 @@ from typing import Any
 from modules.api.middleware import MAX_BODY_BYTES
 from modules.api.pictures import MAX_PIXELS
 from modules.api.services import ApiServices
+from modules.api.network_rows import network_services
 from modules.jobs.journal import settings_of
 from modules.jobs.program import Program
 from modules.processing.infotext_parsing import parse_infotext
@@ -65,6 +66,7 @@ def api_services(program: Program, *, restartable: bool) -> ApiServices:
         settings_of=lambda values: settings_of(program.options, values),
         output_folders=program.output_folders,
         max_body_bytes=(program.flags.max_body_mb or 0) * 1024 * 1024 or MAX_BODY_BYTES,
+        **network_services(workshop),
         max_pixels=(program.flags.max_megapixels or 0) * 1_000_000 or MAX_PIXELS,
     )
 

@@ -73,6 +73,10 @@ def _no_rows() -> Rows:
     return ()
 
 
+def _no_embeddings() -> Mapping[str, Any]:
+    return {"loaded": {}, "skipped": {}}
+
+
 def _check(request: GenerationRequest, _settings: Any) -> None:
     validate(request)
 
@@ -114,6 +118,11 @@ class ApiServices:
     face_restorers: Callable[[], Rows] = _no_rows
     check_extras: Callable[[Mapping[str, Mapping[str, Any]], Any], None] = _check_nothing
     styles: Callable[[], Rows] = _no_rows
+    embeddings: Callable[[], Mapping[str, Any]] = _no_embeddings
+    refresh_embeddings: Callable[[], None] = _nothing
+    hypernetworks: Callable[[], Rows] = _no_rows
+    loras: Callable[[], Rows] = _no_rows
+    refresh_loras: Callable[[], None] = _nothing
     memory: Callable[[], Mapping[str, Any]] = dict
     startup_profile: Callable[[], Mapping[str, Any]] = dict
     unload_checkpoint: Callable[[], None] = _nothing

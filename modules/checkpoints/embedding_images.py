@@ -75,8 +75,8 @@ def random_bytes(count: int) -> np.ndarray:
 
 def _without_border(pixels: np.ndarray) -> np.ndarray:
     """Cut to the rows and columns that hold a pixel with no channel at 0."""
-    bright = (pixels > 0).all(axis=2)
-    rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+    bright = np.all(pixels > 0, axis=2)
+    rows, columns = np.flatnonzero(np.any(bright, axis=1)), np.flatnonzero(np.any(bright, axis=0))
     if not len(rows):
         return pixels[:0, :0]
     return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -124,6 +124,11 @@ def _connect_settings(program: Program) -> None:
     providers.register("checkpoints", lambda: [info.title for info in catalogue.infos], catalogue.refresh)
     providers.register("vaes", lambda: ["Automatic", "None", *vaes.names], vaes.refresh)
 
+    folders = program.workshop.networks
+    providers.register("loras", lambda: ["None", *folders.loras.files], folders.loras.refresh)
+    hypernetworks = folders.hypernetworks
+    providers.register("hypernetworks", lambda: ["None", *hypernetworks.files], hypernetworks.refresh)
+
     upscalers = program.workshop.upscalers
     providers.register("upscalers", lambda: upscalers.names(options.view()))
     for name, family in (("realesrgan_models", "RealESRGAN"), ("dat_models", "DAT")):

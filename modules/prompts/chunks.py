@@ -33,8 +33,13 @@ class Tokenizer(Protocol):
 class Embedding(Protocol):
     """Learned vectors that stand for a word (textual inversion, Gal et al. 2022, arXiv:2208.01618)."""
 
-    name: str
-    vector_count: int
+    @property
+    def name(self) -> str:
+        """The word."""
+
+    @property
+    def vector_count(self) -> int:
+        """How many tokens it takes."""
 
     def vectors(self, encoder: str) -> Tensor | None:
         """[vector_count, D] for the encoder ``"clip_l"`` or ``"clip_g"``; ``None`` if made for another."""
