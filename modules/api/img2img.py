@@ -41,10 +41,10 @@ def make_request(
         images.append(load_picture(services.picture_text(item, "init_images"), "init_images", room))
         room -= images[-1].width * images[-1].height
     chosen["init_images"] = images
+    chosen["mask"] = chosen["latent_mask"] = None
     if values["mask"]:
         text = services.picture_text(values["mask"], "mask")
         chosen["mask"] = load_picture(text, "mask", services.max_pixels)
-    chosen["latent_mask"] = None
     if values["initial_noise_multiplier"] is None:
         settings = services.options.view(from_text)
         chosen["initial_noise_multiplier"] = settings["initial_noise_multiplier"]

@@ -207,7 +207,7 @@ def build(
         parse_infotext=parse_infotext,
         memory=lambda: {"ram": {"free": 1, "used": 2, "total": 3}, "cuda": {"error": "unavailable"}},
     )
-    worker = Worker(queue, state, {"txt2img": painter}, keepers=journal_keepers(journal, hub))
+    worker = Worker(queue, state, {"txt2img": painter, "img2img": painter}, keepers=journal_keepers(journal, hub))
     return Live(change(services), painter, worker, journal)
 
 
