@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modules.errors import Busy, EaselError, NotFound
@@ -25,6 +25,23 @@ class NotWaiting(EaselError):
     status = 409
 
 
+@dataclass
+class Tally:
+    """What has ended since the program began; ``seconds`` were spent in jobs."""
+
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    seconds: float = 0.0
+
+    def count(self, record: JobRecord) -> None:
+        """Enter an ended job."""
+        name = record.state.value
+        setattr(self, name, getattr(self, name) + 1)
+        if record.started is not None and record.finished is not None:
+            self.seconds += record.finished - record.started
+
+
 class JobQueue:
     """Takes jobs from faces, hands them to workers, and results back.
 
@@ -40,6 +57,7 @@ class JobQueue:
         self._futures: dict[str, Future[Any]] = {
             job_id: _begun_future() for job_id in self._store.ids(JobState.QUEUED)
         }
+        self.tally = Tally()
         self._closed: str | None = None
         self._paused = False
 
@@ -122,6 +140,7 @@ class JobQueue:
             if record is None or record.state is not JobState.QUEUED:
                 return False
             self._store.finish(job_id, JobState.CANCELLED, error=error)
+            self.tally.cancelled += 1
             future = self._futures.pop(job_id, None)
         if future is not None:
             future.set_exception(error)
@@ -264,6 +283,9 @@ class JobQueue:
     ) -> Future[Any] | None:
         with self._changed:
             self._store.finish(job_id, state, result=result, error=error)
+            record = self._store.get(job_id)
+            if record is not None and record.kind != CALL:
+                self.tally.count(record)
             return self._futures.pop(job_id, None)
 
 

@@ -30,6 +30,7 @@ class State:
 
     def __init__(self, decoder: PreviewDecoder | None = None, events: Events | None = None) -> None:
         self._events = events or Events()
+        self.steps_taken = 0
         self.server_start: float | None = time.time()
         self.time_start: float | None = None
         self.job_timestamp = "0"
@@ -93,6 +94,7 @@ class State:
     def step(self, step: int) -> None:
         """Step number ``step`` (from 0) is reached."""
         self.sampling_step = step
+        self.steps_taken += 1
         if self._events.readers:
             self._events.publish(
                 self.job, STEP, step=step, steps=self.sampling_steps, run=self.job_no, runs=self.job_count
