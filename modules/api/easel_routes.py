@@ -8,6 +8,7 @@ from modules.api.fields import PICTURES_REPLY
 from modules.api.generation import Generation
 from modules.api.history import Pictures
 from modules.api.jobs import Jobs
+from modules.api.model_tools import MERGE_REPLY, ModelFiles
 from modules.api.route_tables import Route
 from modules.api.services import ApiServices
 
@@ -16,7 +17,12 @@ def easel_routes(services: ApiServices, paint: Generation) -> tuple[Route, ...]:
     """Everything below ``/easel/v1``."""
     jobs = Jobs(services)
     streams = EventStreams(services, jobs, paint.newer_preview)
-    return (*_job_routes(jobs, streams), *_queue_routes(jobs), *_history_routes(Pictures(services, jobs)))
+    return (
+        *_job_routes(jobs, streams),
+        *_queue_routes(jobs),
+        *_history_routes(Pictures(services, jobs)),
+        *_model_routes(ModelFiles(services)),
+    )
 
 
 def _job_routes(jobs: Jobs, streams: EventStreams) -> tuple[Route, ...]:
@@ -57,4 +63,11 @@ def _history_routes(pictures: Pictures) -> tuple[Route, ...]:
         Route("GET", one, pictures.get, "HistoryEntry", rows.ENTRY_REPLY),
         Route("PATCH", one, pictures.mark, "HistoryEntry", rows.ENTRY_REPLY),
         Route("DELETE", one, pictures.delete),
+    )
+
+
+def _model_routes(files: ModelFiles) -> tuple[Route, ...]:
+    return (
+        Route("POST", "merge", files.merge, "MergeResponse", MERGE_REPLY),
+        Route("POST", "inspect", files.inspect),
     )

@@ -10,6 +10,7 @@ from modules.api.pictures import MAX_PIXELS
 from modules.api.services import ApiServices
 from modules.api.network_rows import network_services
 from modules.jobs.journal import settings_of
+from modules.jobs.model_tools import ModelTools
 from modules.jobs.program import Program
 from modules.processing.infotext_parsing import parse_infotext
 from modules.processing.request import GenerationRequest, Txt2ImgRequest
@@ -30,6 +31,7 @@ LATENT_UPSCALE_MODES = (
 def api_services(program: Program, *, restartable: bool) -> ApiServices:
     """What the endpoints need, taken from the parts of ``program``."""
     workshop = program.workshop
+    tools = ModelTools(program.paths, program.catalogue, workshop.vaes, program.hashes, program.state)
     return ApiServices(
         queue=program.queue,
         state=program.state,
@@ -51,6 +53,9 @@ def api_services(program: Program, *, restartable: bool) -> ApiServices:
             {"name": name, "cmd_dir": str(workshop.faces.folder(name))} for name in workshop.faces.names
         ],
         check_extras=workshop.check_extras,
+        check_merge=tools.merge_request,
+        merge_models=tools.merge,
+        inspect_model=lambda model, weights, hashing: tools.inspect(model, weights=weights, hashing=hashing),
         latent_upscale_modes=lambda: [{"name": name} for name in LATENT_UPSCALE_MODES],
         styles=lambda: [
             {"name": style.name, "prompt": style.prompt, "negative_prompt": style.negative_prompt}

@@ -85,6 +85,10 @@ def _check_nothing(_arguments: Mapping[str, Mapping[str, Any]], _settings: Any) 
     return None
 
 
+def _no_report(_model: str, _weights: bool, _hash: bool) -> Mapping[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True)
 class ApiServices:
     """Everything that an endpoint may touch.
@@ -117,6 +121,9 @@ class ApiServices:
     realesrgan_models: Callable[[], Rows] = _no_rows
     face_restorers: Callable[[], Rows] = _no_rows
     check_extras: Callable[[Mapping[str, Mapping[str, Any]], Any], None] = _check_nothing
+    check_merge: Callable[[Mapping[str, Any]], Any] = dict
+    merge_models: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+    inspect_model: Callable[[str, bool, bool], Mapping[str, Any]] = _no_report
     styles: Callable[[], Rows] = _no_rows
     embeddings: Callable[[], Mapping[str, Any]] = _no_embeddings
     refresh_embeddings: Callable[[], None] = _nothing
@@ -131,6 +138,10 @@ class ApiServices:
     kill: Callable[[int], Any] = field(default=os._exit)
     max_body_bytes: int = MAX_BODY_BYTES
     max_pixels: int = MAX_PIXELS
+    extensions: Callable[[], Rows] = _no_rows
+    sysinfo: Callable[[], Mapping[str, Any]] = dict
+    worker_alive: Callable[[], bool] = lambda: True
+    interrogators: Mapping[str, Callable[[Image], str]] = field(default_factory=dict)
     spool: Spool | None = None
     history: History | None = None
     settings_of: Callable[[Mapping[str, Any]], Any] = dict
