@@ -52,7 +52,7 @@ def announce(program: Program, sock: Any) -> None:
 
 
 def build_page(program: Program, app: FastAPI) -> None:
-    """Replace the waiting page by the real one, while the interface already answers."""
+    """Replace the waiting page, or the page before, by a new one, while the interface already answers."""
     from modules.compat.mounting import keep_mounted, quicker_assets
     from modules.ui import create_page, mount_page
     from modules.ui.gradio_setup import load_gradio
@@ -61,7 +61,7 @@ def build_page(program: Program, app: FastAPI) -> None:
 
     gradio = load_gradio()
     keep_mounted(gradio)
-    page = create_page(ProgramServices(program))
+    page = create_page(ProgramServices(program, lambda: build_page(program, app)))
     subpath = (program.flags.subpath or "").strip("/")
     mount_page(
         app,

@@ -189,6 +189,10 @@ class Options:
             raise InvalidInput(f"There is no setting named {key!r:.100}.", field=str(key))
         return info
 
+    def why_locked(self, key: str) -> str | None:
+        """The sentence that says which flag protects a setting, None when it can be changed."""
+        return self._why_locked(key)
+
     def _why_locked(self, key: str) -> str | None:
         return self._locks.why(key, self.data_labels.get(key), self.restricted_opts)
 

@@ -19,16 +19,34 @@ JS_EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidde
 
 
 @dataclass
+class PageDefaults:
+    """The content of ui-config.json, and what the page adds to it.
+
+    ``stored``: values of the file by ``<tab>/<label>/<field>``. ``fields``: the same keys of all
+    components built so far, with the program's own defaults. ``components``: those that have a value,
+    by key, with the value that they were built with.
+    """
+
+    stored: Mapping[str, Any] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
+    components: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+
+    def missing(self) -> dict[str, Any]:
+        """Fields that the file does not hold yet."""
+        return {key: value for key, value in self.fields.items() if key not in self.stored}
+
+
+@dataclass
 class TabBuilder:
     """Makes the components of one tab, in the DOM also when not shown.
 
-    ``tab`` is the id of the tab (``txt2img``), ``stored`` the content of ui-config.json with keys
-    ``<tab>/<label>/<field>``; a stored value replaces the default unless it cannot be shown.
+    ``tab`` is the id of the tab (``txt2img``); a value of ``defaults`` replaces the program's own unless
+    it cannot be shown.
     """
 
     gr: Any
     tab: str
-    stored: Mapping[str, Any] = field(default_factory=dict)
+    defaults: PageDefaults = field(default_factory=PageDefaults)
 
     def id(self, name: str) -> str:
         """Element id of a component of this tab: ``txt2img_steps``."""
@@ -42,13 +60,14 @@ class TabBuilder:
         low = self._number(label, "minimum", minimum)
         high = self._number(label, "maximum", maximum)
         value = min(max(self._number(label, "value", value), low), high)
-        return self.gr.Slider(
-            low, high, value, step=self._number(label, "step", step), **self._common(label, name, extra)
-        )
+        step = self._number(label, "step", step)
+        slider = self.gr.Slider(low, high, value, step=step, **self._common(label, name, extra))
+        return self._recorded(label, slider, value)
 
     def number(self, label: str, name: str, value: float, **extra: Any) -> Any:
         """A number box without a range."""
-        return self.gr.Number(self._number(label, "value", value), **self._common(label, name, extra))
+        value = self._number(label, "value", value)
+        return self._recorded(label, self.gr.Number(value, **self._common(label, name, extra)), value)
 
     def dropdown(self, label: str, name: str, choices: Sequence[str], value: Any, **extra: Any) -> Any:
         """A list to choose from; a stored value outside the choices is ignored."""
@@ -59,15 +78,25 @@ class TabBuilder:
             value = stored
         elif not isinstance(value, list) and value not in choices:
             value = choices[0] if choices else None
-        return self.gr.Dropdown(choices, value=value, **self._common(label, name, extra))
+        dropdown = self.gr.Dropdown(choices, value=value, **self._common(label, name, extra))
+        return self._recorded(label, dropdown, value)
 
     def textbox(self, label: str, name: str, value: str = "", **extra: Any) -> Any:
         """A text box."""
-        return self.gr.Textbox(str(self._stored(label, "value", value)), **self._common(label, name, extra))
+        value = str(self._stored(label, "value", value))
+        return self._recorded(label, self.gr.Textbox(value, **self._common(label, name, extra)), value)
 
     def checkbox(self, label: str, name: str, value: bool = False, **extra: Any) -> Any:
         """A check box."""
-        return self.gr.Checkbox(bool(self._stored(label, "value", value)), **self._common(label, name, extra))
+        value = bool(self._stored(label, "value", value))
+        return self._recorded(label, self.gr.Checkbox(value, **self._common(label, name, extra)), value)
+
+    def radio(self, label: str, name: str, choices: Sequence[str], value: str, **extra: Any) -> Any:
+        """Choices that are all seen at once."""
+        stored = self._stored(label, "value", value)
+        value = stored if stored in choices else value
+        radio = self.gr.Radio(list(choices), value=value, **self._common(label, name, extra))
+        return self._recorded(label, radio, value)
 
     def button(self, text: str, name: str, **extra: Any) -> Any:
         """An ordinary button."""
@@ -86,10 +115,20 @@ class TabBuilder:
         return tool_button(self.gr, text, name if full_id else self.id(name))
 
     def _common(self, label: str, name: str, extra: dict[str, Any]) -> dict[str, Any]:
-        return {"label": label, "elem_id": self.id(name), "interactive": True, **extra}
+        common = {"label": label, "elem_id": self.id(name), "interactive": True, **extra}
+        if self._stored(label, "visible", True) is False:
+            common["elem_classes"] = [*common.get("elem_classes", []), HIDDEN]
+        return common
+
+    def _recorded(self, label: str, component: Any, value: Any) -> Any:
+        """Remember a component for ui-config.json; of several with one label the first counts."""
+        self.defaults.components.setdefault(f"{self.tab}/{label}/value", (component, value))
+        return component
 
     def _stored(self, label: str, field_name: str, default: Any) -> Any:
-        return self.stored.get(f"{self.tab}/{label}/{field_name}", default)
+        key = f"{self.tab}/{label}/{field_name}"
+        self.defaults.fields.setdefault(key, default)
+        return self.defaults.stored.get(key, default)
 
     def _number(self, label: str, field_name: str, default: float) -> float:
         value = self._stored(label, field_name, default)

@@ -29,6 +29,11 @@ def error_html(error: BaseException) -> str:
     return _message("error", f"This should not have happened ({text}). The console shows the details.")
 
 
+def problem_html(sentence: str) -> str:
+    """A refusal that is a sentence already."""
+    return _message("error", sentence)
+
+
 def warnings_html(sentences: Iterable[str]) -> str:
     """Warnings of a finished job, one box each."""
     return "".join(_message("warning", sentence) for sentence in sentences)

@@ -37,6 +37,18 @@ class LastMount(Mount):
         return (Match.PARTIAL if match is Match.FULL else match), child_scope
 
 
+class PageFiles(Mount):
+    """The files of a page; its own class so that the next page takes its place."""
+
+
+class PageScript(Route):
+    """One replaced script of a page."""
+
+
+GRACE_SECONDS = 60
+"""How long a page that was replaced goes on, for the answers that are still under way."""
+
+
 class PageApp:
     """A Gradio application that starts when it is first asked for something."""
 
@@ -54,6 +66,12 @@ class PageApp:
         if self._life.done():
             self._life.result()
         await self.gradio_app(scope, receive, send)
+
+    def end(self) -> None:
+        """End the background tasks after a grace period. May be called from any thread."""
+        if self._life is not None:
+            loop, life = self._life.get_loop(), self._life
+            loop.call_soon_threadsafe(lambda: loop.call_later(GRACE_SECONDS, life.cancel))
 
     async def _live(self, ready: asyncio.Event) -> None:
         """From the start of Gradio's background tasks until the server's loop cancels this one."""
@@ -149,16 +167,26 @@ def mount_page(
     # The end of the list is the innermost place: Gradio's compression comes after us.
     gradio_app.user_middleware.append(Middleware(HeadMiddleware, tags=assets.head_html))
     prefix = path.rstrip("/")
-    earlier = app.router.routes
-    routes = [route for route in earlier if not isinstance(route, LastMount) or route.path != prefix]
+    earlier = [route for route in app.router.routes if _belongs_to_page(route, prefix)]
+    routes = [route for route in app.router.routes if route not in earlier]
     files: ASGIApp = assets
-    routes.append(Mount(f"{prefix}/{assets.prefix}", app=files))
+    routes.append(PageFiles(f"{prefix}/{assets.prefix}", app=files))
     for name, content in replaced.items():
         script = FixedContent(content, MEDIA_TYPES[".js"])
-        routes.append(Route(f"{prefix}/assets/{name}", script, methods=["GET", "HEAD"]))
+        routes.append(PageScript(f"{prefix}/assets/{name}", script, methods=["GET", "HEAD"]))
     routes.append(LastMount(prefix, app=PageApp(gradio_app)))
     app.router.routes[:] = routes
+    for route in earlier:
+        if isinstance(route, LastMount) and isinstance(route.app, PageApp):
+            route.app.end()
     return app
+
+
+def _belongs_to_page(route: Any, prefix: str) -> bool:
+    """Whether a route was made by an earlier call for the same path."""
+    if isinstance(route, (PageFiles, PageScript)):
+        return route.path.startswith(f"{prefix}/")
+    return isinstance(route, LastMount) and route.path == prefix
 
 
 def _credentials(auth: Credentials | Callable[[str, str], bool] | None) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +16,22 @@ from modules.jobs.program import Program
 from modules.launcher.versions import program_version
 from modules.processing.request import Txt2ImgRequest
 from modules.processing.validation import validate
+from modules.ui.program_settings import ProgramSettings
 from modules.ui.services import CheckpointList, PageResult, Picture
 
 
-class ProgramServices:
-    """Hands what the pages ask for to the queue, the settings and the catalogue."""
+class ProgramServices(ProgramSettings):
+    """Hands what the pages ask for to the queue, the settings and the catalogue.
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
+    ``reload_page`` builds and mounts the page anew.
+    """
+
+    def __init__(self, program: Program, reload_page: Callable[[], None]) -> None:
+        super().__init__(program)
+        self._reload_page = reload_page
         self.version = program_version(program.paths.install_dir)
 
     # What the page shows
-
-    def defaults(self) -> Mapping[str, Any]:
-        """Stored values of ui-config.json; a missing or damaged file changes nothing."""
-        try:
-            stored = json.loads(self._program.paths.ui_config_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return stored if isinstance(stored, dict) else {}
 
     def browser_settings(self) -> Mapping[str, Any]:
         """The settings that scripts in the browser read as ``opts``."""
@@ -105,6 +102,11 @@ class ProgramServices:
             raise NotFound(f"There is no checkpoint {title!r}. Refresh the list and choose one of it.")
         self._program.options.set("sd_model_checkpoint", title)
         self._program.save_settings()
+
+    def reload_page(self) -> None:
+        """Build the page anew, in a thread without the context of the event that asks for it."""
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            executor.submit(self._reload_page).result()
 
     # Jobs
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from modules.ui.setting_services import SettingServices
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -54,7 +56,7 @@ class PageResult:
     seconds: float | None = None
 
 
-class PageServices(Protocol):
+class PageServices(SettingServices, Protocol):
     """The program as the pages see it.
 
     A handle is whatever ``submit_txt2img`` and ``find_task`` return; the page only gives it back to

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modules.ui.components import JS_EVENT, TabBuilder
+from modules.ui.components import JS_EVENT, PageDefaults, TabBuilder
 from modules.ui.generation import Generation, connect_generation
 from modules.ui.results import create_results
 from modules.ui.seed import SeedRow, connect_seed_row, create_seed_row, seed_values
@@ -12,9 +12,9 @@ from modules.ui.services import PageServices
 from modules.ui.toprow import TopRow, connect_prompt_tools, create_toprow
 
 
-def create_txt2img(gr: Any, services: PageServices) -> TopRow:
+def create_txt2img(gr: Any, services: PageServices, defaults: PageDefaults) -> TopRow:
     """Build the tab inside the present ``gr.Tab``; returns the row whose lists the page refreshes."""
-    ui = TabBuilder(gr, "txt2img", services.defaults())
+    ui = TabBuilder(gr, "txt2img", defaults)
     top = create_toprow(ui, services)
     with gr.Row(elem_id=ui.id("generation"), elem_classes=["generation"], equal_height=False):
         with gr.Column(elem_id=ui.id("settings"), elem_classes=["settings"], scale=1, min_width=320):

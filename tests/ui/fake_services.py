@@ -6,19 +6,28 @@ import base64
 import colorsys
 import io
 import itertools
+import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from PIL import Image, PngImagePlugin
 
 from modules.errors import InvalidInput, ModelFileError, NotFound
+from modules.options.flags import parse_flags
+from modules.options.paths import Paths
+from modules.options.settings import default_options
+from modules.ui.assets import ROOT
+from modules.ui.program_settings import ProgramSettings
 from modules.ui.services import CheckpointList, PageResult, Picture
+from modules.ui.setting_services import SettingsSection
 
 SAMPLERS = ("DPM++ 2M", "DPM++ SDE", "Euler a", "Euler", "LMS", "Heun", "DDIM", "UniPC")
+SHOWN_SECTIONS = ("sd", "vae")
 SCHEDULERS = ("Automatic", "Uniform", "Karras", "Exponential", "Simple", "Normal")
 
 
@@ -44,12 +53,16 @@ class FakeJob:
         return int(self.values["steps"]) * int(self.values["n_iter"])
 
 
-class FakeServices:
-    """``PageServices`` over one painting thread."""
+class FakeServices(ProgramSettings):
+    """``PageServices`` over one painting thread, with the real settings."""
 
     version = "test"
 
     def __init__(self, folder: Path, step_seconds: float = 0.02) -> None:
+        super().__init__(settings_program(folder))
+        self.options = self._program.options
+        self.every_setting = False
+        self.reloads = 0
         self.folder = folder
         self.step_seconds = step_seconds
         self.titles: tuple[str, ...] = (
@@ -75,7 +88,21 @@ class FakeServices:
         return self.stored
 
     def browser_settings(self) -> Mapping[str, Any]:
-        return self.settings
+        return {**json.loads(self.options.dumpjson()), **self.settings}
+
+    def settings_sections(self) -> Sequence[SettingsSection]:
+        """Few settings unless all are wanted: a page with all of them takes longer to build and open."""
+        sections = super().settings_sections()
+        return sections if self.every_setting else [one for one in sections if one.id in SHOWN_SECTIONS]
+
+    def save_defaults(self, values: Mapping[str, Any]) -> None:
+        self.stored = {**self.stored, **values}
+
+    def reload_page(self) -> None:
+        self.reloads += 1
+
+    def unload_model(self) -> None:
+        raise NotFound("There is no model in memory.")
 
     def sampler_names(self) -> Sequence[str]:
         return SAMPLERS
@@ -239,6 +266,17 @@ class FakeServices:
         path.parent.mkdir(parents=True, exist_ok=True)
         painted(seed, int(values["width"]), int(values["height"]), 1.0).save(path, pnginfo=info)
         return Picture(text, path)
+
+
+def settings_program(folder: Path) -> Any:
+    """The part of a program that the settings of the page need."""
+    options = default_options(data_dir=folder)
+    paths = Paths.from_flags(parse_flags(["--data-dir", str(folder)], {}, ROOT), ROOT, {})
+    options.choice_providers.register("samplers", lambda: SAMPLERS)
+    flags = parse_flags([], {}, ROOT)
+    return SimpleNamespace(
+        options=options, paths=paths, flags=flags, save_settings=lambda: options.save(paths.config_file)
+    )
 
 
 def painted(seed: int, width: int, height: int, done: float) -> Image.Image:

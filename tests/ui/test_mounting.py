@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from modules.ui import mount_waiting_page
+from modules.ui import create_page, mount_page, mount_waiting_page
 from modules.ui.assets import ROOT, PageAssets
 from tests.ui.fake_services import FakeServices
 from tests.ui.page_server import PageServer, serve
@@ -125,3 +125,14 @@ def test_no_connection_to_other_hosts(monkeypatch: pytest.MonkeyPatch, services:
     with serve(services) as server:
         assert httpx.get(server.url).status_code == 200
     assert asked == []
+
+
+def test_next_page_takes_the_place_of_the_one_before(server: PageServer, services: FakeServices) -> None:
+    httpx.get(server.url)
+    count = len(server.app.router.routes)
+    mount_page(server.app, create_page(services, title="Second"), replaced={"core-x.js": b"new"})
+    mount_page(server.app, create_page(services, title="Third"), replaced={"core-x.js": b"newer"})
+    assert "Third" in httpx.get(server.url).text
+    assert httpx.get(server.url + "assets/core-x.js").text == "newer"
+    assert len(server.app.router.routes) <= count
+    assert httpx.get(server.url + "internal/ping").json() == {}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,72 +12,13 @@ from modules.errors import NonFiniteError
 from modules.ui import create_page, mount_page, mount_waiting_page
 from tests.paths import DATA
 from tests.ui.fake_services import FakeServices
-from tests.ui.page_server import PageServer, create_app, listening, serve
+from tests.ui.page_server import create_app, listening, serve
+from tests.ui.watched import GENERATE, Watched
 
 pytestmark = pytest.mark.browser
 
 EVIL = "<img src=x onerror=window.pwned=1>${window.pwned=2}{{constructor}}"
 PREVIEW = "#txt2img_gallery .preview img"
-GENERATE = "#txt2img_generate"
-
-
-class Watched:
-    """A page that remembers what it asked for and what went wrong in it."""
-
-    def __init__(self, page: Any, server: PageServer) -> None:
-        self.page = page
-        self.server = server
-        self.requests: list[str] = []
-        self.errors: list[str] = []
-        page.on("request", lambda r: self.requests.append(r.url))
-        page.on("pageerror", lambda e: self.errors.append(str(e)))
-        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
-
-    def open(self) -> None:
-        self.page.goto(self.server.url)
-        self.loaded()
-
-    def loaded(self) -> None:
-        self.page.wait_for_function("window.executedOnLoaded && Object.keys(opts).length > 0")
-
-    def text(self, selector: str) -> str:
-        return self.page.locator(selector).inner_text()
-
-    def number(self, name: str, value: int) -> None:
-        box = self.page.locator(f"#txt2img_{name} input[type=number]")
-        box.fill(str(value))
-        box.blur()
-
-    def idle(self) -> None:
-        self.page.locator(GENERATE).wait_for()
-        self.page.wait_for_function("!runningTask('txt2img')")
-
-    def running(self) -> None:
-        self.page.locator(".progressDiv").wait_for()
-        self.page.wait_for_function("document.querySelector('.progressDiv').ariaValueNow > 0")
-
-
-@pytest.fixture
-def open_page(context: Any, server: PageServer) -> Iterator[Callable[[], Watched]]:
-    opened: list[Watched] = []
-
-    def make() -> Watched:
-        watched = Watched(context.new_page(), server)
-        opened.append(watched)
-        return watched
-
-    yield make
-    for watched in opened:
-        hosts = {urlsplit(url).netloc for url in watched.requests if url.startswith(("http", "ws"))}
-        assert hosts <= {urlsplit(server.url).netloc}
-        assert watched.errors == []
-
-
-@pytest.fixture
-def page(open_page: Callable[[], Watched]) -> Watched:
-    watched = open_page()
-    watched.open()
-    return watched
 
 
 def last_job(services: FakeServices) -> Any:
