@@ -63,10 +63,12 @@ class Adapter:
         """Whether the change can be added to a weight of ``shape``; computed on shapes alone."""
         weight = torch.empty(shape, device="meta")
         parts = {role: part.to("meta", torch.float32) for role, part in self.parts.items()}
-        parts.pop("bias_indices", None)
+        sparse = parts.pop("bias_indices", None)
         try:
+            if sparse is not None and sparse_part(self.parts).numel() != weight.numel():
+                return False
             change = self._finished(parts, weight, None)
-        except (RuntimeError, IndexError, ValueError):
+        except (RuntimeError, LookupError, ValueError):
             return False
         return change.shape == weight.shape
 
@@ -147,8 +149,11 @@ def shaped_like(change: Tensor, weight: Tensor) -> Tensor:
 def sparse_part(parts: Parts) -> Tensor:
     """The sparse addition of early LyCORIS files."""
     size = [int(length) for length in parts["bias_size"].tolist()]
-    sparse = torch.sparse_coo_tensor(parts["bias_indices"].long(), parts["bias_values"], size)
-    return sparse.to_dense()
+    values = parts["bias_values"].float()
+    # Unchecked indices of a damaged file would write outside of the tensor.
+    return torch.sparse_coo_tensor(
+        parts["bias_indices"].long(), values, size, check_invariants=True
+    ).to_dense()
 
 
 def decomposed(change: Tensor, weight: Tensor, magnitude: Tensor) -> Tensor:
