@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 CLIENTS_REMEMBERED = 1000
-"""Clients whose last turn is remembered; of more, those that have nothing to catch up are forgotten."""
+"""Clients whose last turn is remembered; of more, those without a waiting job are forgotten."""
 
 
 @dataclass(order=True)
@@ -143,7 +143,8 @@ class Line:
     def _remember(self, client: str, tag: float) -> None:
         self._last[client] = tag
         if len(self._last) > CLIENTS_REMEMBERED:
-            self._last = {name: last for name, last in self._last.items() if last > self._now}
+            waiting = {place.client for place in self._places} | {client}
+            self._last = {name: last for name, last in self._last.items() if name in waiting}
 
 
 def _lies_between(place: Place, before: Place | None, after: Place | None) -> bool:
