@@ -195,6 +195,7 @@ class _Run:
         """Run ``walk`` from ``x``, and pack up what comes of it, also of an interrupted one."""
         self.guided.last_latent = x
         self.guided.sampling_steps = steps
+        self.guided.total_steps = self.plan.sampler.total_steps(steps)
         self.monitor.begin_sampling(steps)
         interrupted = False
         try:
