@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from PIL import Image
 
+from modules.images.resizing import Upscale
 from modules.processing.init_images import InitImages
 from modules.processing.masks import masked_composite, under_overlay
 from modules.processing.output import Companion
@@ -32,6 +33,7 @@ class Finisher:
 
     images: InitImages
     settings: SettingsView
+    upscale: Upscale | None = None
 
     def finish(
         self, pictures: Sequence[Image.Image], laid: Sequence[Laid] = ()
@@ -58,14 +60,14 @@ class Finisher:
         companions: list[Companion] = []
         target = one_of(images.targets, index)
         if target is not None:
-            before, _ = under_overlay(picture, overlay, images.region)
+            before, _ = under_overlay(picture, overlay, images.region, self.upscale)
             companions.append(
                 Companion(
                     before, "-before-color-correction", save=settings.save_images_before_color_correction
                 )
             )
             picture = target.apply(picture)
-        picture, painted = under_overlay(picture, overlay, images.region)
+        picture, painted = under_overlay(picture, overlay, images.region, self.upscale)
         if laid.mask is not None:
             companions += self._masks(laid.mask, painted)
         return picture, tuple(companions)

@@ -19,6 +19,7 @@ from modules.images.resizing import Upscale
 from modules.images.saving import save_image
 from modules.processing.batches import Batch, batch_of, conditioning_of, noise_of, plan_of, with_retry
 from modules.processing.finishing import Finisher, Laid
+from modules.processing.hooks import NO_HOOKS, JobHooks
 from modules.processing.init_images import InitImages, picture_hash, read_init_images
 from modules.processing.output import Output
 from modules.processing.preparation import prepare
@@ -88,7 +89,7 @@ class Painter:
         if self.hooks.overlays is not None and start.blend is not None:
             seen = PaintedBatch(sampled.result.latent, start, self.images, self.starts.request)
             laid = self.hooks.overlays(seen)
-        pictures, companions = self.finisher.finish(sampled.pictures(), laid)
+        pictures, companions = self.finisher.finish(sampled.pictures(batch.job.hooks), laid)
         stopped = self.monitor.interrupted or self.monitor.skipped
         self.output.add_batch(pictures, sampled.result.extra, complete=not stopped, companions=companions)
 
@@ -169,6 +170,8 @@ def paint_img2img(
     settings: SettingsView,
     monitor: Monitor,
     hooks: Img2ImgHooks | None = None,
+    *,
+    job_hooks: JobHooks = NO_HOOKS,
 ) -> Processed:
     """Paint all pictures of ``request``; the settings already hold its overrides.
 
@@ -180,16 +183,17 @@ def paint_img2img(
         request = replace(request, batch_size=len(request.init_images))
     hooks = hooks or Img2ImgHooks()
     refiner = choose_refiner(request, engine, settings)
-    job = prepare(request, engine, settings)
+    job = prepare(request, engine, settings, job_hooks)
     output = Output(job, engine, getattr(monitor, "job_timestamp", None))
-    images = read_init_images(request, settings, _upscale(engine, settings))
+    upscale = _upscale(engine, settings)
+    images = read_init_images(request, settings, upscale)
     output.extra.update({**hooks.entries, **images.entries})
     for warning in (*images.warnings, *_encoder_warning(settings)):
         output.warn(warning)
     if settings.save_init_img:
         _keep_originals(request, output, engine, settings)
     starts = Starts(request, images, settings.inpainting_mask_weight)
-    finisher = Finisher(images, settings)
+    finisher = Finisher(images, settings, upscale)
     multiplier = _noise_multiplier(request, settings)
     monitor.begin_job(request.n_iter)
     with tiled(job.model, job.tiling) as tiles:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter, ImageOps
 
-from modules.images.resizing import Box, ResizeMode, resize_image
+from modules.images.resizing import Box, ResizeMode, Upscale, resize_image
 
 _OPAQUE = (255, 255)
 _ALPHA_THRESHOLD = 128
@@ -104,25 +104,31 @@ def filled(image: Image.Image, mask: Image.Image) -> Image.Image:
     return canvas.convert("RGB")
 
 
-def pasted_back(image: Image.Image, size: tuple[int, int], region: Box) -> Image.Image:
+def pasted_back(
+    image: Image.Image, size: tuple[int, int], region: Box, upscale: Upscale | None = None
+) -> Image.Image:
     """``image`` cropped into its ``region`` of an empty RGBA picture of ``size``."""
     left, top, right, bottom = region
     canvas = Image.new("RGBA", size)
-    canvas.paste(resize_image(ResizeMode.CROP, image, right - left, bottom - top), (left, top))
+    canvas.paste(resize_image(ResizeMode.CROP, image, right - left, bottom - top, upscale), (left, top))
     return canvas
 
 
 def under_overlay(
-    image: Image.Image, overlay: Image.Image | None, region: Box | None
+    image: Image.Image,
+    overlay: Image.Image | None,
+    region: Box | None,
+    upscale: Upscale | None = None,
 ) -> tuple[Image.Image, Image.Image]:
     """The painted ``image`` under the kept part of the original, and the same without that part.
 
-    ``region``: where a crop that was painted alone belongs. Without an overlay nothing is put back.
+    ``region``: where a crop that was painted alone belongs; ``upscale`` enlarges it where that is larger.
+    Without an overlay nothing is put back.
     """
     if overlay is None:
         return image, image.copy()
     if region is not None:
-        image = pasted_back(image, overlay.size, region)
+        image = pasted_back(image, overlay.size, region, upscale)
     whole = image.convert("RGBA")
     whole.alpha_composite(overlay)
     return whole.convert("RGB"), image
