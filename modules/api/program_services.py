@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from modules.api.middleware import MAX_BODY_BYTES
+from modules.api.network_rows import network_services
 from modules.api.pictures import MAX_PIXELS
 from modules.api.services import ApiServices
-from modules.api.network_rows import network_services
+from modules.faces.registry import FaceRestorers
 from modules.jobs.journal import settings_of
 from modules.jobs.model_tools import ModelTools
 from modules.jobs.program import Program
+from modules.processing.face_restoration import check_face_restorer
 from modules.processing.infotext_parsing import parse_infotext
 from modules.processing.request import GenerationRequest, Txt2ImgRequest
 from modules.processing.validation import validate
@@ -39,7 +41,7 @@ def api_services(program: Program, *, restartable: bool) -> ApiServices:
         checkpoints=program.catalogue,
         flags=program.flags,
         parse_infotext=lambda text, settings: parse_infotext(text, settings, program.styles),
-        check=check_request,
+        check=lambda request, settings: check_request(request, settings, workshop.faces),
         save_settings=program.save_settings,
         vaes=lambda: [
             {"model_name": name, "filename": str(workshop.vaes.path(name))} for name in workshop.vaes.names
@@ -76,16 +78,16 @@ def api_services(program: Program, *, restartable: bool) -> ApiServices:
     )
 
 
-def check_request(request: GenerationRequest, _settings: Any) -> None:
+def check_request(request: GenerationRequest, settings: Any, faces: FaceRestorers) -> None:
     """Refuse at the door what the painter would refuse after its wait in the queue."""
     from modules.processing.hires import choose_hires_sampler
-    from modules.processing.preparation import choose_sampler, refuse_missing_features
+    from modules.processing.preparation import choose_sampler
 
     validate(request)
     choose_sampler(request.sampler_name, request.scheduler)
     if isinstance(request, Txt2ImgRequest) and request.enable_hr:
         choose_hires_sampler(request)
-    refuse_missing_features(request)
+    check_face_restorer(request, settings, faces)
 
 
 def upscaler_rows(upscalers: Iterable[Upscaler]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modules.processing.face_restoration import face_restorer
 from modules.processing.infotext import InfotextFields
 from modules.processing.request import Img2ImgRequest, Txt2ImgRequest
 from modules.processing.token_merging import second_pass_ratio
@@ -63,6 +64,11 @@ class JobFacts:
         return None
 
     @property
+    def face_restoration(self) -> str | None:
+        """Name of the model that restores faces; ``None`` when none does."""
+        return face_restorer(self.job.request, self.job.settings)
+
+    @property
     def token_merging_ratio_hr(self) -> float | None:
         """Share of tokens merged in the second pass; ``None`` without one."""
         request = self.job.request
@@ -107,6 +113,7 @@ class JobFacts:
             token_merging_ratio=job.token_merging_ratio,
             token_merging_ratio_hr=self.token_merging_ratio_hr,
             tiling=job.tiling,
+            face_restoration=self.face_restoration,
             user=request.user,
             extras=extra,
         )
@@ -133,8 +140,8 @@ class JobFacts:
             "cfg_scale": request.cfg_scale,
             "steps": request.steps,
             "batch_size": request.batch_size,
-            "restore_faces": bool(request.restore_faces),
-            "face_restoration_model": None,
+            "restore_faces": self.face_restoration is not None,
+            "face_restoration_model": self.face_restoration,
             "sd_model_name": job.model.info.name_for_extra,
             "sd_model_hash": self.model_hash,
             "sd_vae_name": self.vae_name,

@@ -89,7 +89,8 @@ class Painter:
         if self.hooks.overlays is not None and start.blend is not None:
             seen = PaintedBatch(sampled.result.latent, start, self.images, self.starts.request)
             laid = self.hooks.overlays(seen)
-        pictures, companions = self.finisher.finish(sampled.pictures(batch.job.hooks), laid)
+        painted = self.output.restored(sampled.pictures(batch.job.hooks))
+        pictures, companions = self.finisher.finish(painted, laid)
         stopped = self.monitor.interrupted or self.monitor.skipped
         self.output.add_batch(pictures, sampled.result.extra, complete=not stopped, companions=companions)
 

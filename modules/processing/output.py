@@ -95,6 +95,16 @@ class Output:
             for companion in companions[index] if companions else ():
                 self._add_companion(companion, row, text, save)
 
+    def restored(self, pictures: Sequence[Image]) -> Sequence[Image]:
+        """The pictures of the batch with their faces restored, when the job asks for it."""
+        if self.facts.face_restoration is None:
+            return pictures
+        settings = self.job.settings
+        if settings.save_images_before_face_restoration:
+            for picture, row in zip(pictures, self._batch_rows, strict=False):
+                self.save_intermediate(picture, row, "-before-face-restoration")
+        return [self.engine.faces.restore_by_settings(picture, settings) for picture in pictures]
+
     def _note_networks(self) -> None:
         """Say in text and answer which networks of the prompt are not in the pictures."""
         names = ", ".join(self.job.model.patches.problems)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modules.errors import InvalidInput
+from modules.processing.face_restoration import check_face_restorer
 from modules.processing.networks import default_tags
 from modules.processing.request import GenerationRequest
 from modules.processing.seeds import Seeds
@@ -49,10 +49,10 @@ class Prepared:
 def prepare(request: GenerationRequest, engine: Engine, settings: SettingsView) -> Prepared:
     """Make every choice of a validated request; loads the model when it is not loaded.
 
-    Raises ``NotFound`` for an unknown sampler or checkpoint and ``InvalidInput`` for a feature that
-    this version lacks, before any time is spent.
+    Raises ``NotFound`` for an unknown sampler or checkpoint and ``ModelFileError`` for missing files of a
+    face restorer, before any time is spent.
     """
-    refuse_missing_features(request)
+    check_face_restorer(request, settings, engine.faces)
     sampler, scheduler = choose_sampler(request.sampler_name, request.scheduler)
     prompt = apply_styles(request.prompt, request, engine, settings)
     negative = apply_styles(request.negative_prompt, request, engine, settings, negative=True)
@@ -119,14 +119,3 @@ def text_options(request: GenerationRequest, settings: SettingsView) -> TextOpti
         low_aesthetic_score=settings.sdxl_refiner_low_aesthetic_score,
         high_aesthetic_score=settings.sdxl_refiner_high_aesthetic_score,
     )
-
-
-def refuse_missing_features(request: GenerationRequest) -> None:
-    """Say at once what this version cannot do, instead of painting something else."""
-    missing = []
-    if request.restore_faces:
-        missing.append(("restore_faces", "Face restoration"))
-    for name, feature in missing:
-        raise InvalidInput(
-            f"{feature} is not in this version of Easel; send the request without {name}.", name
-        )

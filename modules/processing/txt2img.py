@@ -71,7 +71,7 @@ class Painter:
         return self.monitor.interrupted or self.monitor.skipped
 
     def _add(self, pictures: Sequence[Image], extra: dict[str, Any]) -> None:
-        self.output.add_batch(pictures, extra, complete=not self._stopped)
+        self.output.add_batch(self.output.restored(pictures), extra, complete=not self._stopped)
 
     def _first_pass(self, batch: Batch) -> Sampled:
         return with_retry(batch.job.model, partial(self._sample, batch))
