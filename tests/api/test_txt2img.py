@@ -321,3 +321,16 @@ def test_sixty_four_clients_get_their_own_pictures(server: Live) -> None:
     with ThreadPoolExecutor(64) as clients:
         for one in [clients.submit(ask, number) for number in range(64)]:
             one.result()
+
+
+def test_a_picture_in_place_of_the_first_pass_counts_with_hires_fix_alone(server: Live) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGBA", (16, 8), (9, 8, 7, 255)).save(buffer, "PNG")
+    text = base64.b64encode(buffer.getvalue()).decode()
+    server.txt2img(firstpass_image=text, enable_hr=True, denoising_strength=0.5)
+    request, _ = server.painter.seen[-1]
+    assert (request.firstpass_image.size, request.firstpass_image.mode) == ((16, 8), "RGB")
+    server.txt2img(firstpass_image="no picture")
+    assert server.painter.seen[-1][0].firstpass_image is None
+    detail = refused(server, firstpass_image="no picture", enable_hr=True, denoising_strength=0.5)
+    assert detail["loc"] == ["body", "firstpass_image"]

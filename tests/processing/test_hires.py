@@ -158,7 +158,7 @@ def test_old_behaviour_takes_width_and_height_as_the_final_size(paint):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"hr_upscaler": "Lanczos", "hr_prompt": 'dog, wet: "yes"', "hr_negative_prompt": "cat", "hr_cfg": 4.5},
+        {"hr_upscaler": "None", "hr_prompt": 'dog, wet: "yes"', "hr_negative_prompt": "cat", "hr_cfg": 4.5},
         {"hr_sampler_name": "DPM++ 2M", "hr_scheduler": "Karras", "hr_second_pass_steps": 3},
         {"hr_resize_x": 112, "hr_resize_y": 80, "hr_upscaler": "Latent (bicubic)"},
     ],
