@@ -17,6 +17,15 @@ from modules.extensions.runner import CALLBACK_NAMES, ScriptRunner
 from modules.extensions.script import Script
 from modules.launcher.extensions import ExtensionChoice
 
+_OF_JOBS = (
+    "before_image_saved",
+    "image_saved",
+    "cfg_denoiser",
+    "cfg_denoised",
+    "cfg_after_cfg",
+    "extra_noise",
+)
+
 
 def _no_folder() -> Catalogue:
     return Catalogue(Path("extensions"), Path("extensions-builtin"))
@@ -85,6 +94,24 @@ class ExtensionHost:
         """Make the scripts of both tabs."""
         self.txt2img.initialize_scripts(False)
         self.img2img.initialize_scripts(True)
+
+    def build_inputs(self) -> None:
+        """Build the inputs of all scripts off the page, for the arguments of requests; imports Gradio.
+
+        Nothing happens when there is no script.
+        """
+        if not self.txt2img.scripts and not self.img2img.scripts:
+            return
+        import gradio as gr
+
+        for runner in (self.txt2img, self.img2img):
+            with gr.Blocks(analytics_enabled=False):
+                runner.prepare_ui()
+                runner.setup_ui()
+
+    def takes_part(self, runner: ScriptRunner) -> bool:
+        """Whether a script of the tab or a callback wants to see a job."""
+        return bool(runner.scripts) or self.callbacks.any(*_OF_JOBS)
 
     def register_settings(self) -> None:
         """Call the ``ui_settings`` callbacks that were not called yet: late registrations count, too."""

@@ -196,8 +196,13 @@ class ScriptRunner:
 
     def _call(self, method: str, p: Any, *leading: Any, **kwargs: Any) -> None:
         for script in self.ordered_scripts(method):
-            values = (p.script_args or ())[script.args_from : script.args_to]
+            values = self._values(p, script)
             self._contain(script, method, getattr(script, method), p, *leading, *values, **kwargs)
+
+    @staticmethod
+    def _values(p: Any, script: Script) -> Sequence[Any]:
+        """The arguments of ``script``; none before its inputs were built."""
+        return () if script.args_from is None else (p.script_args or ())[script.args_from : script.args_to]
 
     def _contain(
         self, script: Script, hook: str, function: Callable[..., Any], *args: Any, **kwargs: Any
@@ -217,8 +222,7 @@ class ScriptRunner:
         """Scripts and arguments are known; jobs that come from no page skip ``setup_for_ui_only``."""
         for script in self.ordered_scripts("setup"):
             if is_ui or not script.setup_for_ui_only:
-                values = (p.script_args or ())[script.args_from : script.args_to]
-                self._contain(script, "setup", script.setup, p, *values)
+                self._contain(script, "setup", script.setup, p, *self._values(p, script))
 
     def before_process(self, p: Any) -> None:
         """See ``Script.before_process``."""

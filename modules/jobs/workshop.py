@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from modules.checkpoints.catalogue import CheckpointCatalogue
 from modules.checkpoints.network_folders import NetworkFolders
 from modules.checkpoints.vae_files import VaeFiles
 from modules.errors import EaselError
+from modules.extensions.arguments import script_arguments
 from modules.faces.registry import HELPER_FOLDER, RESTORERS, FaceRestorers
 from modules.images.sanitize import NameRules
 from modules.options.paths import Paths
@@ -27,8 +29,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from modules.devices.policy import DevicePolicy
+    from modules.extensions.host import ExtensionHost
     from modules.processing.engine import Engine
     from modules.sampling.monitor import Monitor
+
+_log = logging.getLogger(__name__)
+
+EXTENSIONS_WAIT = 60.0
+"""Longest time in seconds that a job waits for extensions that are being loaded."""
 
 
 class Workshop:
@@ -71,6 +79,7 @@ class Workshop:
             catalogue.hashes,
             tolerant=flags.disable_safe_unpickle,
         )
+        self.host: ExtensionHost | None = None
         self.problem: str | None = None
         self._lock = threading.Lock()
         self._engine: Engine | None = None
@@ -118,13 +127,34 @@ class Workshop:
         """Painter of the jobs of kind ``txt2img``."""
         from modules.processing.txt2img import paint_txt2img
 
-        return paint_txt2img(request, self.engine, settings, monitor)
+        painted = self._with_scripts(request, settings, monitor, img2img=False)
+        return painted or paint_txt2img(request, self.engine, settings, monitor)
 
     def img2img(self, request: Any, settings: Any, monitor: Monitor) -> Any:
         """Painter of the jobs of kind ``img2img``."""
         from modules.processing.img2img import paint_img2img
 
-        return paint_img2img(request, self.engine, settings, monitor)
+        painted = self._with_scripts(request, settings, monitor, img2img=True)
+        return painted or paint_img2img(request, self.engine, settings, monitor)
+
+    def _with_scripts(self, request: Any, settings: Any, monitor: Monitor, *, img2img: bool) -> Any:
+        """The result of a job in which extensions take part, ``None`` when none does."""
+        host = self.host
+        if host is None:
+            return None
+        if not host.ready.wait(EXTENSIONS_WAIT):
+            _log.warning("Extensions are still being loaded; the job goes on without them.")
+            return None
+        runner = host.img2img if img2img else host.txt2img
+        if not host.takes_part(runner) and not request.script_name and not request.alwayson_scripts:
+            return None
+        from modules.processing.script_hooks import Stage
+        from modules.processing.scripted import paint_with_scripts
+
+        arguments = script_arguments(
+            runner, request.script_name, request.script_args, request.alwayson_scripts
+        )
+        return paint_with_scripts(request, Stage(self.engine, settings, monitor, host), runner, arguments)
 
     def extras(self, request: Any, settings: Any, monitor: Monitor) -> Any:
         """Painter of the jobs of kind ``extras``."""

@@ -60,11 +60,13 @@ def batch_of(job: Prepared, iteration: int, engine: Engine) -> Batch:
     """Batch number ``iteration`` (from 0) of the job; its networks are put on the model."""
     size = job.request.batch_size
     rows = range(iteration * size, (iteration + 1) * size)
+    job = job.hooks.before_batch(job, rows)
     prompts, networks = parse_batch([job.prompts[row] for row in rows])
     if job.request.disable_extra_networks:
         networks = {}
     batch = Batch(job, rows, tuple(prompts), networks)
     use_networks(batch, job.model, engine)
+    batch = job.hooks.batch(batch)
     batch.extra.update(_text_entries(batch, engine))
     return batch
 
@@ -94,7 +96,7 @@ def _text_entries(batch: Batch, engine: Engine) -> dict[str, Any]:
 def noise_of(batch: Batch, model: DiffusionModel, width: int, height: int) -> ImageNoise:
     """The random numbers of the batch for pictures of ``width`` x ``height`` pixels."""
     request, settings = batch.job.request, batch.job.settings
-    return ImageNoise(
+    noise = ImageNoise(
         (model.latent_channels, height // SIZE_UNIT, width // SIZE_UNIT),
         batch.seeds,
         batch.pick(batch.job.seeds.subseeds),
@@ -105,6 +107,7 @@ def noise_of(batch: Batch, model: DiffusionModel, width: int, height: int) -> Im
         device=model.device,
         eta_noise_seed_delta=int(settings.eta_noise_seed_delta),
     )
+    return batch.job.hooks.noise(batch, noise)
 
 
 def first_pass(job: Prepared) -> Pass:
@@ -135,7 +138,7 @@ def plan_of(batch: Batch, model: DiffusionModel, engine: Engine) -> SamplingPlan
     """The sampling plan of the first pass, without the extra channels of models that see a picture."""
     job, request = batch.job, batch.job.request
     conditioner = engine.conditioners.of(model)
-    return SamplingPlan(
+    plan = SamplingPlan(
         model=merging(model, job.token_merging_ratio),
         sampler=job.sampler,
         steps=request.steps,
@@ -151,6 +154,7 @@ def plan_of(batch: Batch, model: DiffusionModel, engine: Engine) -> SamplingPlan
         s_min_uncond=request.s_min_uncond,
         empty_conditioning=lambda: conditioner.empty_chunk(job.text_options),
     )
+    return job.hooks.plan(plan)
 
 
 def with_retry(model: DiffusionModel, attempt: Callable[[DiffusionModel], Painted]) -> Painted:

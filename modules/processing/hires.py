@@ -93,6 +93,7 @@ class Hires:
             token_merging_ratio=second_pass_ratio(job.token_merging_ratio, job.settings),
             # SDXL is told the size before the cut.
             text_options=replace(job.text_options, width=enlarged_width, height=enlarged_height),
+            hooks=job.hooks.second_pass(),
         )
 
     def entries(self, engine: Engine, sampler_name: str) -> dict[str, Any]:

@@ -78,6 +78,7 @@ class Output:
         ``companions`` has one list a picture, or is empty.
         """
         self.extra.update(extra)
+        pictures = self.job.hooks.pictures(pictures, self._batch_rows)
         self._note_networks()
         settings, request = self.job.settings, self.job.request
         keep = complete or settings.save_incomplete_images
@@ -130,11 +131,14 @@ class Output:
 
     def infotext(self, row: int) -> str:
         """The text of picture number ``row`` of the job."""
-        return create_infotext(self.facts.fields(row, self.extra), self.job.settings, row)
+        return create_infotext(self.facts.fields(row, self._entries(row)), self.job.settings, row)
+
+    def _entries(self, row: int | None) -> dict[str, Any]:
+        return {**self.extra, **self.job.hooks.entries(row)}
 
     def grid_infotext(self) -> str:
         """The text of the grid: the main prompt and the first seed."""
-        return create_infotext(self.facts.fields(None, self.extra), self.job.settings, 0)
+        return create_infotext(self.facts.fields(None, self._entries(None)), self.job.settings, 0)
 
     def finish(self) -> Processed:
         """Add the grid when one is wanted, and fill in the facts of the answer."""
@@ -143,7 +147,8 @@ class Output:
         wanted = (settings.return_grid or settings.grid_save) and not request.do_not_save_grid
         if wanted and count and not (count < 2 and settings.grid_only_if_multiple):
             self._add_grid()
-        self.processed.info = self.facts.info(self.processed, self._rows, self.extra, self._timestamp)
+        entries = self._entries(self._rows[0] if self._rows else None)
+        self.processed.info = self.facts.info(self.processed, self._rows, entries, self._timestamp)
         return self.processed
 
     def _add_grid(self) -> None:
@@ -187,12 +192,14 @@ class Output:
                 suffix=suffix,
                 grid=grid,
                 short_filename=grid and not settings.grid_extended_filename,
+                before_save=self.job.hooks.before_save,
             )
         except EaselError as error:
             self.warn(str(error))
             return
         picture.info["saved_as"] = str(saved.path)
         self.processed.saved.append(saved.path)
+        self.job.hooks.saved(picture, saved.path, text)
 
     def warn(self, sentence: str) -> None:
         """Tell the user something with the answer."""

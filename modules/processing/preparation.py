@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modules.processing.face_restoration import check_face_restorer
+from modules.processing.hooks import NO_HOOKS, JobHooks
 from modules.processing.networks import default_tags
 from modules.processing.request import GenerationRequest
 from modules.processing.seeds import Seeds
@@ -44,9 +45,12 @@ class Prepared:
     sampler_settings: SamplerSettings
     text_options: TextOptions
     token_merging_ratio: float = 0.0
+    hooks: JobHooks = NO_HOOKS
 
 
-def prepare(request: GenerationRequest, engine: Engine, settings: SettingsView) -> Prepared:
+def prepare(
+    request: GenerationRequest, engine: Engine, settings: SettingsView, hooks: JobHooks = NO_HOOKS
+) -> Prepared:
     """Make every choice of a validated request; loads the model when it is not loaded.
 
     Raises ``NotFound`` for an unknown sampler or checkpoint and ``ModelFileError`` for missing files of a
@@ -57,7 +61,7 @@ def prepare(request: GenerationRequest, engine: Engine, settings: SettingsView) 
     prompt = apply_styles(request.prompt, request, engine, settings)
     negative = apply_styles(request.negative_prompt, request, engine, settings, negative=True)
     count = request.image_count
-    return Prepared(
+    job = Prepared(
         request=request,
         settings=settings,
         model=engine.model(settings),
@@ -72,7 +76,9 @@ def prepare(request: GenerationRequest, engine: Engine, settings: SettingsView) 
         sampler_settings=SamplerSettings.from_view(settings),
         text_options=text_options(request, settings),
         token_merging_ratio=merge_ratio(request, settings),
+        hooks=hooks,
     )
+    return hooks.prepared(job)
 
 
 def apply_styles(

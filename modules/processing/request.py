@@ -55,6 +55,9 @@ class GenerationRequest:
     refiner_switch_at: float | None = None
     disable_extra_networks: bool = False
     user: str | None = None
+    script_name: str | None = None
+    script_args: list[Any] = field(default_factory=list)
+    alwayson_scripts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def image_count(self) -> int:

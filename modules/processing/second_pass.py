@@ -18,6 +18,7 @@ from modules.devices.finite import require_finite
 from modules.images.resizing import ResizeMode, resize_image
 from modules.processing.batches import Batch, batch_of, conditioning_of, noise_of, plan_of, use_networks
 from modules.processing.hires import Hires
+from modules.processing.hooks import NO_HOOKS, JobHooks
 from modules.processing.image_conditioning import (
     blank_conditioning,
     encode_pictures,
@@ -47,9 +48,9 @@ class Sampled:
     result: SamplingResult
     model: DiffusionModel
 
-    def pictures(self) -> list[Image]:
-        """The latent, decoded."""
-        return decode_pictures(self.model, self.result.latent)
+    def pictures(self, hooks: JobHooks = NO_HOOKS) -> list[Image]:
+        """The latent, decoded. ``hooks`` see it before."""
+        return decode_pictures(self.model, hooks.latent(self.result.latent))
 
 
 @dataclass(frozen=True)

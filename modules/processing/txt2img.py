@@ -16,6 +16,7 @@ import torch
 from modules.devices.finite import require_finite
 from modules.processing.batches import Batch, batch_of, conditioning_of, noise_of, plan_of, with_retry
 from modules.processing.hires import Hires, choose_hires, settle_size, sized_by_picture
+from modules.processing.hooks import NO_HOOKS, JobHooks
 from modules.processing.image_conditioning import blank_conditioning
 from modules.processing.output import Output
 from modules.processing.preparation import prepare
@@ -53,7 +54,7 @@ class Painter:
         """Paint one batch and hand it to the output. Stopped between the passes, the first one counts."""
         if self.hires is None:
             sampled = self._first_pass(batch)
-            self._add(sampled.pictures(), sampled.result.extra)
+            self._add(sampled.pictures(batch.job.hooks), sampled.result.extra)
             return
         second = SecondPass(self.hires, batch, self.refiner, self.engine, self.monitor, self.tiles)
         early = second.early_conditions()
@@ -61,10 +62,12 @@ class Painter:
         extra: dict[str, Any] = {} if not isinstance(first, Sampled) else dict(first.result.extra)
         if not self._stopped:
             self._keep_first(first, batch)
+            batch.job.hooks.before_second_pass()
             self.monitor.next_job()
             with suppress(SamplingInterrupted):  # in the upscaler: the first pass is what there is
                 first, extra = self._second_pass(second, first, extra, early)
-        self._add(first.pictures() if isinstance(first, Sampled) else first, extra)
+        last = first.pictures(batch.job.hooks) if isinstance(first, Sampled) else first
+        self._add(last, extra)
 
     @property
     def _stopped(self) -> bool:
@@ -112,7 +115,11 @@ class Painter:
 
 @torch.inference_mode()
 def paint_txt2img(
-    request: Txt2ImgRequest, engine: Engine, settings: SettingsView, monitor: Monitor
+    request: Txt2ImgRequest,
+    engine: Engine,
+    settings: SettingsView,
+    monitor: Monitor,
+    hooks: JobHooks = NO_HOOKS,
 ) -> Processed:
     """Paint all pictures of ``request``; the settings already hold its overrides.
 
@@ -125,7 +132,7 @@ def paint_txt2img(
     request, size = settle_size(request, settings)
     hires = choose_hires(request, size, engine, settings) if size else None
     refiner = choose_refiner(request, engine, settings, two_passes=hires is not None)
-    job = prepare(request, engine, settings)
+    job = prepare(request, engine, settings, hooks)
     output = Output(job, engine, getattr(monitor, "job_timestamp", None))
     if request.firstpass_image is not None:
         output.extra["Original Size"] = asked
