@@ -142,6 +142,8 @@ def _packed_layers(net: int, module: nn.Module) -> Iterator[tuple[str, Target]]:
 
 def text_places(model: DiffusionModel) -> tuple[tuple[str, int], ...]:
     """Which text encoder of ``model`` the places of the files mean, as indices of networks."""
+    if not model.text_encoders:
+        return ()
     if len(model.text_encoders) > 1:
         return (TE, 1), (TE1, 1), (TE2, 2)
     return ((TE2, 1),) if model.spec.is_refiner else ((TE, 1), (TE1, 1))
