@@ -102,7 +102,13 @@ class Painter:
         cond, uncond = conditioning_of(batch, model, self.engine)
         plan = plan_of(batch, model, self.engine)
         hooks = replace(plan.hooks, mask_blend=(*plan.hooks.mask_blend, *self.hooks.mask_blend))
-        plan = replace(plan, blend=start.blend, image_conditioning=start.conditioning, hooks=hooks)
+        plan = replace(
+            plan,
+            blend=start.blend,
+            image_conditioning=start.conditioning,
+            image_cfg_scale=self.output.facts.image_cfg_scale,
+            hooks=hooks,
+        )
         switch = RefinerSwitch(self.refiner, plan, batch, model, engine=self.engine, tiles=self.tiles)
         result = sample_img2img(
             switch.plan(),

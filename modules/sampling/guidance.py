@@ -49,6 +49,7 @@ class CondSchedule(Protocol):
 class GuidanceOptions:
     """Scale and shortcuts of guidance; names as in the settings.
 
+    ``image_cfg_scale`` is for edit models, which see a picture besides the text; ``None`` and 1 turn it off.
     ``preview_content`` is "Prompt", "Negative prompt" or "Combined": which estimate the monitor gets.
     """
 
@@ -60,6 +61,12 @@ class GuidanceOptions:
     s_min_uncond: float = 0.0
     s_min_uncond_all: bool = False
     preview_content: str = "Prompt"
+    image_cfg_scale: float | None = None
+
+    @property
+    def guides_by_picture(self) -> bool:
+        """Whether a third pass, without the picture, is made."""
+        return self.image_cfg_scale not in (None, 1)
 
 
 @dataclass
@@ -156,6 +163,18 @@ def combine(out: Tensor, parts: Sequence[Sequence[tuple[int, float]]], scale: fl
     return guided
 
 
+def combine_edit(
+    out: Tensor, parts: Sequence[Sequence[tuple[int, float]]], scale: float, image_scale: float
+) -> Tensor:
+    """Guided outputs of an edit model (Brooks et al. 2023, arXiv:2211.09800, equation 3).
+
+    ``out``: conditional rows, then one row an image with the picture but no prompt, then one with neither.
+    """
+    images = len(parts)
+    with_picture, bare = out[:-images], out[-images:]
+    return combine(with_picture, parts, scale) + (with_picture[-images:] - bare) * (image_scale - 1)
+
+
 @dataclass
 class GuidedDenoiser:
     """The denoiser that samplers call as ``guided(x, sigma)``.
@@ -212,7 +231,7 @@ class GuidedDenoiser:
         if self.keep_uncond:
             self.last_uncond = out[-len(composed.parts) :]
         scale = 1.0 if skip else self.options.cfg_scale * self.scale_multiplier
-        guided = combine(out, composed.parts, scale)
+        guided = self._combined(out, composed, scale)
         if self.blend is not None and not self.denoiser.blend_first:
             guided = self._blended(guided, sigma)
         self._report(given, out, guided, composed)
@@ -223,8 +242,17 @@ class GuidedDenoiser:
         self.step += 1
         return guided
 
+    def _combined(self, out: Tensor, composed: Composed, scale: float) -> Tensor:
+        image_scale = self.options.image_cfg_scale
+        if image_scale is None or not self.options.guides_by_picture:
+            return combine(out, composed.parts, scale)
+        return combine_edit(out, composed.parts, scale, image_scale)
+
     def _model_input(self, x: Tensor, sigma: Tensor, composed: Composed) -> ModelInput:
-        """All rows: every image once a part, then every image once for the unconditional pass."""
+        """All rows: every image once a part, then every image once for the unconditional pass.
+
+        With guidance by a picture, every image once more with nothing to see.
+        """
         images = [image for image, part in enumerate(composed.parts) for _ in part]
 
         def spread(value: Tensor) -> Tensor:
@@ -232,13 +260,20 @@ class GuidedDenoiser:
                 return torch.cat([value, value])
             return torch.cat([value[image : image + 1] for image in images] + [value])
 
-        concat = None if self.image_conditioning is None else spread(self.image_conditioning)
+        picture = self.image_conditioning
+        concat = None if picture is None else spread(picture)
+        uncond = self.uncond.at(self.step)
+        rows, sigmas = spread(x), spread(sigma)
+        if self.options.guides_by_picture:
+            rows, sigmas, uncond = torch.cat([rows, x]), torch.cat([sigmas, sigma]), uncond.repeat(2)
+            if concat is not None and picture is not None:
+                concat = torch.cat([concat, torch.zeros_like(picture)])
         return ModelInput(
-            spread(x),
-            spread(sigma),
+            rows,
+            sigmas,
             concat,
             composed.rows,
-            self.uncond.at(self.step),
+            uncond,
             self.sampling_step,
             self.sampling_steps,
             self,
@@ -247,6 +282,8 @@ class GuidedDenoiser:
     def _skips_uncond(self, sigma: Tensor) -> bool:
         """Skip-early-CFG and negative guidance minimum sigma; both leave a note in the infotext."""
         options = self.options
+        if options.guides_by_picture:
+            return False
         if options.skip_early_cond != 0 and self.step / self.total_steps <= options.skip_early_cond:
             self.extra["Skip Early CFG"] = options.skip_early_cond
             return True
@@ -267,6 +304,7 @@ class GuidedDenoiser:
         return (
             self.options.cfg_scale * self.scale_multiplier == 1
             and not self.keep_uncond
+            and not self.options.guides_by_picture
             and not self.hooks.see_uncond
             and self.options.preview_content != "Negative prompt"
             and all(abs(sum(weight for _, weight in part) - 1) < 1e-9 for part in composed.parts)
@@ -303,7 +341,7 @@ class GuidedDenoiser:
             out = self._run(given, cond, 0, size)
             return torch.cat([out] + [out[part[0][0] : part[0][0] + 1] for part in composed.parts])
         if cond.crossattn.shape[1] == uncond.crossattn.shape[1]:
-            size = count + images if batched else images
+            size = count + len(uncond.crossattn) if batched else images
             return self._run(given, Conditioning.cat([cond, uncond]), 0, size)
         size = images * 2 if batched else images
         first = self._run(given, cond, 0, size)

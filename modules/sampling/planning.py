@@ -55,8 +55,9 @@ class SamplingPlan:
     ``seeds`` has one entry an image. ``scheduler`` is a label or name, ``None`` for Automatic. ``eta`` to
     ``s_min_uncond`` are values of the request, ``None`` where it says nothing. A second pass (hires) sets
     ``second_pass`` and gives the schedule type that the first one recorded. ``image_conditioning`` are the
-    extra channels of inpainting models, [B, C, h, w]. ``empty_conditioning`` gives the embedding of the
-    empty prompt, [1, 77, D], for padding. ``sigmas`` replaces the schedule: a function of the step count.
+    extra channels of inpainting and edit models, [B, C, h, w], ``image_cfg_scale`` the guidance of the latter
+    by the picture. ``empty_conditioning`` gives the embedding of the empty prompt, [1, 77, D], for padding.
+    ``sigmas`` replaces the schedule: a function of the step count.
     """
 
     model: SampledModel
@@ -75,6 +76,7 @@ class SamplingPlan:
     second_pass: bool = False
     first_schedule_type: str | None = None
     image_conditioning: Tensor | None = None
+    image_cfg_scale: float | None = None
     empty_conditioning: Callable[[], Tensor] | None = None
     blend: LatentBlend | None = None
     hooks: GuidanceHooks = field(default_factory=GuidanceHooks)
@@ -99,6 +101,7 @@ class SamplingPlan:
             s_min_uncond=settings.s_min_uncond if self.s_min_uncond is None else self.s_min_uncond,
             s_min_uncond_all=settings.s_min_uncond_all,
             preview_content=settings.live_preview_content,
+            image_cfg_scale=self.image_cfg_scale,
         )
 
 

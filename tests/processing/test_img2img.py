@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
+from modules.checkpoints.catalogue import CheckpointCatalogue
+from modules.checkpoints.hashes import HashStore
+from modules.checkpoints.store import ModelStore
 from modules.devices.policy import DevicePolicy
 from modules.errors import InvalidInput, NonFiniteError, NotFound
 from modules.options.settings import default_options
@@ -22,6 +28,7 @@ from modules.processing.request import Img2ImgRequest
 from modules.processing.result import Processed
 from modules.processing.validation import validate
 from modules.sampling.monitor import NullMonitor
+from tests.golden.cases import ROOT
 
 
 def photo(seed: int = 0, size: tuple[int, int] = (64, 64)) -> Image.Image:
@@ -273,6 +280,55 @@ def test_nan_is_refused_when_nothing_helps(change: Paint, monkeypatch: pytest.Mo
     monkeypatch.setattr(DiffusionModel, "encode_pixels", broken)
     with pytest.raises(NonFiniteError, match="encoded"):
         change()
+
+
+@pytest.fixture(scope="module")
+def edit_models(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    """The small checkpoint as two edit models: one blind to the picture, one that sees a little of it."""
+    folder = tmp_path_factory.mktemp("edit")
+    name = "model.diffusion_model.input_blocks.0.0.weight"
+    tensors = load_file(ROOT / "models/Stable-diffusion/tiny-sd1.safetensors")
+    weight = tensors[name]
+    for share in (0.0, 0.1):
+        seen = torch.cat([weight, weight * share], dim=1)
+        save_file({**tensors, name: seen}, folder / f"edit-{share}.safetensors")
+        shutil.copy(ROOT / "models/Stable-diffusion/tiny-sd1.yaml", folder / f"edit-{share}.yaml")
+    catalogue = CheckpointCatalogue([folder], HashStore(tmp_path_factory.mktemp("hashes")))
+    catalogue.refresh()
+    return ModelStore(catalogue, DevicePolicy(torch.device("cpu")))
+
+
+class TestEditModels:
+    """Instruct-pix2pix: eight input channels, and a scale for the picture."""
+
+    def paint(self, engine: Engine, edit_models: ModelStore, share: float, scale: float | None) -> Processed:
+        view = default_options().view({"sd_model_checkpoint": f"edit-{share}", "randn_source": "CPU"})
+        request = Img2ImgRequest(
+            prompt="a cat",
+            seed=1,
+            steps=2,
+            width=64,
+            height=64,
+            sampler_name="Euler",
+            init_images=[photo()],
+            image_cfg_scale=scale,
+            do_not_save_samples=True,
+            do_not_save_grid=True,
+        )
+        return paint_img2img(request, replace(engine, models=edit_models), view, NullMonitor())
+
+    @pytest.mark.parametrize("scale", [None, 1.5])
+    def test_a_blind_one_paints_as_its_base(
+        self, engine: Engine, edit_models: ModelStore, change: Paint, scale: float | None
+    ) -> None:
+        result = self.paint(engine, edit_models, 0.0, scale)
+        assert np.abs(array(result.images[0]) - array(change().images[0])).max() <= 1
+        told = "Image CFG scale: 1.5" in result.infotexts[0]
+        assert told == (scale == 1.5)
+
+    def test_the_scale_moves_a_seeing_one(self, engine: Engine, edit_models: ModelStore) -> None:
+        near, far = (array(self.paint(engine, edit_models, 0.1, scale).images[0]) for scale in (1.0, 3.0))
+        assert np.abs(near - far).mean() > 0.5
 
 
 class SeeingModel:

@@ -209,6 +209,51 @@ def test_image_conditioning_follows_its_rows() -> None:
     assert seen == [[10, 10, 20, 10, 20], [10, 10], [20, 10], [20]]
 
 
+class PictureModel:
+    """Predicts the value of its text plus, with a picture, that of its extra channels."""
+
+    def __init__(self) -> None:
+        self.inner, self.pictures = NormalModel(), []
+
+    def predict(self, x: Tensor, timesteps: Tensor, cond: Conditioning) -> Tensor:
+        assert cond.concat is not None
+        seen = cond.concat[:, 0, 0, 0]
+        self.pictures.append(seen.tolist())
+        return self.inner.predict(x, timesteps, Conditioning(cond.crossattn + seen.reshape(-1, 1, 1)))
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_edit_models_are_guided_by_text_and_picture(batched: bool) -> None:
+    model: Any = PictureModel()
+    picture = torch.tensor([10.0, 20.0]).reshape(2, 1, 1, 1).expand(2, 4, 8, 8)
+    denoiser = guided(
+        composed(text(1.0, 2.0)),
+        text(0.5, 0.5),
+        model,
+        image_conditioning=picture,
+        image_cfg_scale=1.5,
+        batch_cond_uncond=batched,
+        skip_early_cond=1.0,
+    )
+    # nothing + 1.5 · (picture − nothing) + 7 · (text − picture)
+    first, second = 0.5 + 1.5 * 10 + 7 * 0.5, 0.5 + 1.5 * 20 + 7 * 1.5
+    torch.testing.assert_close(denoiser(X, SIGMA), expected(first, second), atol=1e-3, rtol=0)
+    assert [row for rows in model.pictures for row in rows] == [10, 20, 10, 20, 0, 0]
+    assert len(model.pictures) == (1 if batched else 3)
+
+
+@pytest.mark.parametrize("scale", [None, 1.0])
+def test_edit_models_need_two_passes_without_guidance_by_the_picture(scale: float | None) -> None:
+    model: Any = PictureModel()
+    picture = torch.full((1, 4, 8, 8), 10.0)
+    denoiser = guided(
+        composed(text(1.0)), text(0.5), model, image_conditioning=picture, image_cfg_scale=scale
+    )
+    result = denoiser(X[:1], SIGMA[:1])
+    torch.testing.assert_close(result, expected(10.5 + 7 * 0.5), atol=1e-3, rtol=0)
+    assert model.pictures == [[10, 10]]
+
+
 def test_hooks_see_and_replace() -> None:
     order: list[str] = []
 
