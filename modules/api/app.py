@@ -15,11 +15,13 @@ from modules.api.control import Control
 from modules.api.easel_routes import easel_routes
 from modules.api.extras import Extras
 from modules.api.generation import Generation
+from modules.api.interrogation import Interrogation
 from modules.api.later import add_later
 from modules.api.listings import Listings
 from modules.api.middleware import BodyLimit, Clock, Subpath
-from modules.api.origins import OriginGuard, OriginRules, split_origins
 from modules.api.networks import NetworkListings
+from modules.api.operation import Operation
+from modules.api.origins import OriginGuard, OriginRules, split_origins
 from modules.api.replies import on_easel_error, on_validation_error
 from modules.api.route_tables import Route, add_routes
 from modules.api.routing import route_class
@@ -40,10 +42,10 @@ class DocumentedBasic(HTTPBasic):
 
 def core_routes(services: ApiServices, paint: Generation) -> tuple[Route, ...]:
     """Everything below ``/sdapi/v1``."""
-    settings = Settings(services)
+    settings, describe = Settings(services), Interrogation(services)
     lists, control, extras = Listings(services), Control(services), Extras(services)
-    return (
     networks = NetworkListings(services)
+    return (
         Route("POST", "txt2img", paint.txt2img, "TextToImageResponse", fields.PICTURES_REPLY),
         Route("POST", "img2img", paint.img2img, "ImageToImageResponse", fields.PICTURES_REPLY),
         Route("GET", "progress", paint.progress, "ProgressResponse", fields.PROGRESS_REPLY),
@@ -109,6 +111,10 @@ def core_routes(services: ApiServices, paint: Generation) -> tuple[Route, ...]:
             extras_fields.FACE_RESTORER_ITEM,
             True,
         ),
+        Route("POST", "interrogate", describe.interrogate, "InterrogateResponse", fields.INTERROGATE_REPLY),
+        Route(
+            "GET", "extensions", Operation(services).extensions, "ExtensionItem", fields.EXTENSION_ITEM, True
+        ),
         Route("GET", "scripts", lists.scripts, "ScriptsList", fields.SCRIPTS_REPLY),
         Route("GET", "script-info", lists.script_info, "ScriptInfo", fields.SCRIPT_ITEM, True),
         *(_server_routes(control) if getattr(services.flags, "api_server_stop", False) else ()),
@@ -123,10 +129,23 @@ def _server_routes(control: Control) -> tuple[Route, ...]:
     )
 
 
+def health_routes(services: ApiServices) -> tuple[Route, ...]:
+    """What watches over the server asks. Names and figures only, so no password is needed."""
+    operation = Operation(services)
+    return (
+        Route("GET", "healthz", operation.healthz),
+        Route("GET", "readyz", operation.readyz),
+        Route("GET", "metrics", operation.metrics),
+    )
+
+
 def page_routes(services: ApiServices, paint: Generation) -> tuple[Route, ...]:
     """What the page asks behind the scenes, below ``/internal``."""
     settings, lists = Settings(services), Listings(services)
+    operation = Operation(services)
     return (
+        Route("GET", "sysinfo", operation.sysinfo),
+        Route("GET", "sysinfo-download", operation.sysinfo_download),
         Route("GET", "ping", paint.ping),
         Route("POST", "progress", paint.task_progress, "TaskProgressResponse", fields.TASK_PROGRESS_REPLY),
         Route(
@@ -157,6 +176,7 @@ def create_app(services: ApiServices) -> FastAPI:
         app.include_router(core)
     page = APIRouter(route_class=route_class(lambda _request: None))
     add_routes(page, "/internal", page_routes(services, paint))
+    add_routes(page, "", health_routes(services))
     add_later(page, "/internal/")
     add_later(page, "/sd_extra_networks/")
     app.include_router(page)

@@ -91,7 +91,10 @@ class PictureFetcher:
                 answer = connection.getresponse()
                 if answer.status != 200:
                     return answer.status, answer.getheader("location"), b""
-                return 200, None, self._body(answer, field)
+                body = self._body(answer, field)
+                if time.monotonic() >= deadline:
+                    raise TimeoutError  # what was cut may look like a whole answer
+                return 200, None, body
         except (OSError, http.client.HTTPException, ValueError) as error:
             if time.monotonic() >= deadline:
                 raise InvalidInput(

@@ -191,6 +191,12 @@ PNG_INFO_REPLY: tuple[FieldRow, ...] = (
     FieldRow("parameters", "object"),
 )
 
+INTERROGATE: tuple[FieldRow, ...] = (
+    FieldRow("image", "string", "", "base64 or data URL."),
+    FieldRow("model", "string", "clip", "clip or deepdanbooru."),
+)
+INTERROGATE_REPLY: tuple[FieldRow, ...] = (FieldRow("caption", "string"),)
+
 PROGRESS_REPLY: tuple[FieldRow, ...] = (
     FieldRow("progress", "number", REQUIRED, "0 to 1."),
     FieldRow("eta_relative", "number", REQUIRED, "Seconds."),
@@ -253,18 +259,27 @@ STYLE_ITEM: tuple[FieldRow, ...] = (
     FieldRow("prompt", "string", None),
     FieldRow("negative_prompt", "string", None),
 )
-EMBEDDINGS_REPLY: tuple[FieldRow, ...] = (FieldRow("loaded", "object"), FieldRow("skipped", "object"))
-MEMORY_REPLY: tuple[FieldRow, ...] = (FieldRow("ram", "object"), FieldRow("cuda", "object"))
-SCRIPTS_REPLY: tuple[FieldRow, ...] = (
-    FieldRow("txt2img", "array of string"),
-    FieldRow("img2img", "array of string"),
-)
 HYPERNETWORK_ITEM: tuple[FieldRow, ...] = (FieldRow("name", "string"), FieldRow("path", "string", None))
 LORA_ITEM: tuple[FieldRow, ...] = (
     FieldRow("name", "string"),
     FieldRow("alias", "string"),
     FieldRow("path", "string"),
     FieldRow("metadata", "object"),
+)
+EMBEDDINGS_REPLY: tuple[FieldRow, ...] = (FieldRow("loaded", "object"), FieldRow("skipped", "object"))
+EXTENSION_ITEM: tuple[FieldRow, ...] = (
+    FieldRow("name", "string"),
+    FieldRow("remote", "string"),
+    FieldRow("branch", "string"),
+    FieldRow("commit_hash", "string"),
+    FieldRow("version", "string"),
+    FieldRow("commit_date", "string", REQUIRED, "Seconds since 1970, as text."),
+    FieldRow("enabled", "boolean"),
+)
+MEMORY_REPLY: tuple[FieldRow, ...] = (FieldRow("ram", "object"), FieldRow("cuda", "object"))
+SCRIPTS_REPLY: tuple[FieldRow, ...] = (
+    FieldRow("txt2img", "array of string"),
+    FieldRow("img2img", "array of string"),
 )
 SCRIPT_ITEM: tuple[FieldRow, ...] = (
     FieldRow("name", "string"),

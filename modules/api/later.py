@@ -27,14 +27,10 @@ class LaterRow:
 
 
 LATER: tuple[LaterRow, ...] = (
-    LaterRow("POST", "/sdapi/v1/interrogate", "interrogation"),
     LaterRow("POST", "/sdapi/v1/create/embedding", "training"),
     LaterRow("POST", "/sdapi/v1/create/hypernetwork", "training"),
     LaterRow("POST", "/sdapi/v1/train/embedding", "training"),
     LaterRow("POST", "/sdapi/v1/train/hypernetwork", "training"),
-    LaterRow("GET", "/sdapi/v1/extensions", "the catalogue of extensions"),
-    LaterRow("GET", "/internal/sysinfo", "the system report"),
-    LaterRow("GET", "/internal/sysinfo-download", "the system report"),
     LaterRow("GET", "/sd_extra_networks/thumb", "the pages of networks"),
     LaterRow("GET", "/sd_extra_networks/cover-images", "the pages of networks"),
     LaterRow("GET", "/sd_extra_networks/metadata", "the pages of networks"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,10 +11,13 @@ from modules.api.middleware import MAX_BODY_BYTES
 from modules.api.network_rows import network_services
 from modules.api.pictures import MAX_PIXELS
 from modules.api.services import ApiServices
+from modules.extensions.catalogue import Catalogue
 from modules.faces.registry import FaceRestorers
 from modules.jobs.journal import settings_of
 from modules.jobs.model_tools import ModelTools
 from modules.jobs.program import Program
+from modules.launcher.extensions import read_extension_choice
+from modules.launcher.sysinfo import collect
 from modules.processing.face_restoration import check_face_restorer
 from modules.processing.infotext_parsing import parse_infotext
 from modules.processing.request import GenerationRequest, Txt2ImgRequest
@@ -68,14 +73,39 @@ def api_services(program: Program, *, restartable: bool) -> ApiServices:
         unload_checkpoint=workshop.unload,
         reload_checkpoint=lambda: workshop.load_model(program.options.view()),
         restartable=restartable,
+        **network_services(workshop),
+        extensions=lambda: extension_rows(program),
+        sysinfo=lambda: system_report(program),
+        worker_alive=lambda: program.worker.alive,
         spool=program.journal.spool,
         history=program.journal.history,
         settings_of=lambda values: settings_of(program.options, values),
         output_folders=program.output_folders,
         max_body_bytes=(program.flags.max_body_mb or 0) * 1024 * 1024 or MAX_BODY_BYTES,
-        **network_services(workshop),
         max_pixels=(program.flags.max_megapixels or 0) * 1_000_000 or MAX_PIXELS,
     )
+
+
+def extension_rows(program: Program) -> list[dict[str, Any]]:
+    """The extensions on disk with the facts of their repositories; reads folders and calls git."""
+    flags, paths = program.flags, program.paths
+    catalogue = Catalogue(
+        paths.extensions_dir,
+        paths.extensions_builtin_dir,
+        lambda: read_extension_choice(
+            paths.config_file, flags.disable_all_extensions, flags.disable_extra_extensions
+        ),
+    )
+    catalogue.refresh()
+    for extension in catalogue.extensions:
+        extension.read_info_from_repo()
+    return [{"name": one.name, "enabled": one.enabled, **one.to_dict()} for one in catalogue.extensions]
+
+
+def system_report(program: Program) -> dict[str, Any]:
+    """The description of the system, with what the running program knows."""
+    extra = {"Startup": program.timer.dump()}
+    return collect(program.paths.install_dir, program.flags, sys.argv, os.environ, extra)
 
 
 def check_request(request: GenerationRequest, settings: Any, faces: FaceRestorers) -> None:

@@ -58,6 +58,8 @@ class FakePainter:
                 colour = (request.seed % 256, request.steps % 256, len(images) % 256)
                 images.append(Image.new("RGB", (request.width, request.height), colour))
             monitor.next_job()
+            if monitor.stopping_generation:
+                break
         texts = [f"{request.prompt}\nSteps: {request.steps}, Seed: {request.seed}" for _ in images]
         info = {
             "prompt": request.prompt,
@@ -207,7 +209,9 @@ def build(
         parse_infotext=parse_infotext,
         memory=lambda: {"ram": {"free": 1, "used": 2, "total": 3}, "cuda": {"error": "unavailable"}},
     )
-    worker = Worker(queue, state, {"txt2img": painter, "img2img": painter}, keepers=journal_keepers(journal, hub))
+    worker = Worker(
+        queue, state, {"txt2img": painter, "img2img": painter}, keepers=journal_keepers(journal, hub)
+    )
     return Live(change(services), painter, worker, journal)
 
 
