@@ -154,7 +154,7 @@ class SecondPass:
         """Extra channels of inpainting models: all is to be painted, over grey or a faint picture."""
         weight = self.first.job.settings.inpainting_mask_weight
         if model.spec.conditioning == "hybrid" and weight < 1:
-            pixels = model.decode_latent(start).clamp(-1, 1)
+            pixels = model.decode_latent(start).clamp(-1, 1).cpu()
             return picture_conditioning(model, pixels, start, None, mask_weight=weight)
         width, height = self.hires.size.final
         return blank_conditioning(model, len(start), width, height)

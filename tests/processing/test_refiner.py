@@ -9,11 +9,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from modules.api.infotext import TXT2IMG_ENTRIES
 from modules.checkpoints.catalogue import CheckpointCatalogue
 from modules.checkpoints.hashes import HashStore
 from modules.checkpoints.store import ModelStore
 from modules.devices.policy import DevicePolicy
 from modules.errors import NotFound
+from modules.options.settings import default_options
+from modules.processing.infotext_overrides import overrides_from_params
+from modules.processing.infotext_parsing import parse_infotext
 from tests.golden.cases import ROOT
 
 HIRES = {"enable_hr": True, "denoising_strength": 0.6, "hr_scale": 1.5}
@@ -129,3 +133,20 @@ def test_tiling_reaches_the_refiner_and_ends_with_the_job(paint, engine):
     tiled = paint(**fields, tiling=True)
     assert same(tiled, paint(sets={"sd_model_checkpoint": OTHER}, tiling=True))
     assert same(paint(**fields), paint(sets={"sd_model_checkpoint": OTHER}))
+
+
+@pytest.mark.parametrize(
+    "sets", [{}, {"hires_fix_refiner_pass": "both passes", "refiner_switch_by_sample_steps": True}]
+)
+def test_a_picture_is_painted_again_from_the_names_in_its_text(paint, sets):
+    fields = {**HIRES, "steps": 3, "refiner_switch_at": 0.5}
+    result = paint(**fields, refiner_checkpoint=OTHER, hr_checkpoint_name=OTHER, sets=sets)
+    options = default_options()
+    entries = parse_infotext(result.infotexts[0])
+    rows = overrides_from_params(entries, options, options.view(), TXT2IMG_ENTRIES)
+    # The second pass has the refiner's checkpoint already, so only the first pass may name a refiner.
+    names = {"hr_checkpoint_name": entries["Hires checkpoint"], "refiner_checkpoint": entries.get("Refiner")}
+    again = paint(**fields, **names, sets={row.setting: row.value for row in rows})
+    assert same(again, result)
+    assert again.infotexts == result.infotexts
+    assert ("Refiner" in entries) == bool(sets)
