@@ -9,6 +9,7 @@ var titles = {
     "\u{1F5D1}\uFE0F": "Delete both prompts",
     "\u{1F4CB}": "Write the chosen styles into the prompts",
     "\u{1F300}": "Show the running job",
+    "\u2199\uFE0F": "Read a generation text from the prompt, or that of the last picture, into all fields",
     "\u25D1": "Light or dark",
     "Interrupt": "End the job (Escape)",
     "Skip": "End this batch and go on with the next (Alt+Enter)",

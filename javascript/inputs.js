@@ -61,6 +61,11 @@ function setupResolutionPasting(tabname) {
     }
 }
 
+/** Shows a row while the list in it holds something. */
+function showWhileFilled(id, values) {
+    gradioApp().getElementById(id)?.classList.toggle("easel-hidden", !values?.length);
+}
+
 function confirm_clear_prompt(prompt, negative_prompt) {
     const clear = (prompt || negative_prompt) && confirm("Delete both prompts?");
     return clear ? ["", ""] : [prompt, negative_prompt];

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modules.ui.components import JS_EVENT, QUIET_EVENT, TabBuilder
+from modules.ui.hires import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULER
 from modules.ui.messages import error_html, notice_html
 from modules.ui.results import ResultsPanel, show_result
 from modules.ui.services import PageServices
@@ -75,20 +76,38 @@ class Generation:
         return [self.gr.skip() for _ in range(3)]
 
 
+SWITCHED: Mapping[str, tuple[str, ...]] = {
+    "extra": ("subseed", "subseed_strength", "seed_resize_from_w", "seed_resize_from_h"),
+    "enable_hr": (
+        "denoising_strength",
+        "hr_upscaler", "hr_second_pass_steps", "hr_scale", "hr_resize_x", "hr_resize_y", "hr_checkpoint_name",
+        "hr_sampler_name", "hr_scheduler", "hr_prompt", "hr_negative_prompt",
+    ),
+    "refiner": ("refiner_checkpoint", "refiner_switch_at"),
+}  # fmt: skip
+"""Switch of the page → fields that count only while it is on."""
+
+SWITCHES_ONLY = ("extra", "refiner")
+"""Switches that are no fields of a request."""
+
+SAME_AS_FIRST = (SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULER)
+
 FORGOTTEN = "The result of the earlier job is no longer held here. Its pictures are in the output folder."
 
 
 def request_values(fields: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
     """The values of the tab by request field.
 
-    Empty boxes are left out, so the request's own defaults apply; without "Extra" all variation
-    fields are.
+    Empty boxes and "use the same" are left out, so the request's own defaults apply; so is everything
+    that belongs to a switch that is off.
     """
-    given = {name: value for name, value in zip(fields, values, strict=True) if value is not None}
-    if not given.pop("extra", False):
-        for name in ("subseed", "subseed_strength", "seed_resize_from_w", "seed_resize_from_h"):
-            given.pop(name, None)
-    return given
+    given = dict(zip(fields, values, strict=True))
+    off = {name for switch, names in SWITCHED.items() if not given.get(switch, True) for name in names}
+    return {
+        name: value
+        for name, value in given.items()
+        if name not in off and name not in SWITCHES_ONLY and value is not None and value not in SAME_AS_FIRST
+    }
 
 
 def connect_generation(

@@ -10,6 +10,7 @@ from typing import Any
 from modules.errors import EaselError
 from modules.ui.components import JS_EVENT, QUIET_EVENT, PageDefaults
 from modules.ui.gradio_setup import load_gradio
+from modules.ui.pnginfo import create_pnginfo
 from modules.ui.quicksettings import (
     CHECKPOINT,
     RECEIVE,
@@ -45,12 +46,14 @@ def create_page(services: PageServices, *, title: str = "Easel") -> Any:
         quick = create_quicksettings(gr, services, [rows[key] for key in above if key in rows])
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):
-                top = create_txt2img(gr, services, defaults)
+                txt2img = create_txt2img(gr, services, defaults)
+            with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
+                create_pnginfo(gr, services, {"txt2img": txt2img.target})
             with gr.Tab("Settings", id="settings", elem_id="tab_settings"):
                 settings = create_settings(gr, services, sections, above, defaults)
         gr.HTML(_footer(services.version), elem_id="footer")
         _connect_settings(gr, services, quick, settings)
-        _connect_load(gr, page, services, quick=quick, settings=settings, styles=top.styles)
+        _connect_load(gr, page, services, quick=quick, settings=settings, styles=txt2img.top.styles)
     _write_missing_defaults(services, defaults)
     page.queue(default_concurrency_limit=None, api_open=False)
     return page

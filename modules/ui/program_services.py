@@ -16,11 +16,12 @@ from modules.jobs.program import Program
 from modules.launcher.versions import program_version
 from modules.processing.request import Txt2ImgRequest
 from modules.processing.validation import validate
+from modules.ui.program_infotext import ProgramInfotext
 from modules.ui.program_settings import ProgramSettings
 from modules.ui.services import CheckpointList, PageResult, Picture
 
 
-class ProgramServices(ProgramSettings):
+class ProgramServices(ProgramSettings, ProgramInfotext):
     """Hands what the pages ask for to the queue, the settings and the catalogue.
 
     ``reload_page`` builds and mounts the page anew.
@@ -112,7 +113,9 @@ class ProgramServices(ProgramSettings):
 
     def submit_txt2img(self, values: Mapping[str, Any], task_id: str) -> Future[Any]:
         """Queue a job and return the future of its result."""
-        request = Txt2ImgRequest(**values)
+        texts = values.get("override_texts") or ()
+        fields = {name: value for name, value in values.items() if name != "override_texts"}
+        request = Txt2ImgRequest(**fields, override_settings=self.overrides(texts))
         validate(request)
         settings = self._program.options.view(request.override_settings)
         job = Job(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from modules.ui.infotext_services import InfotextServices
 from modules.ui.setting_services import SettingServices
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class PageResult:
     seconds: float | None = None
 
 
-class PageServices(SettingServices, Protocol):
+class PageServices(SettingServices, InfotextServices, Protocol):
     """The program as the pages see it.
 
     A handle is whatever ``submit_txt2img`` and ``find_task`` return; the page only gives it back to

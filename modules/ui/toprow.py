@@ -22,6 +22,7 @@ class TopRow:
     interrupting: Any
     skip: Any
     restore: Any
+    paste: Any
     apply_styles: Any
     clear_prompt: Any
     token_counter: Any
@@ -84,6 +85,7 @@ def _create_tools(ui: TabBuilder) -> dict[str, Any]:
     gr = ui.gr
     counter: dict[str, Any] = {"elem_classes": ["token-counter"]}
     with gr.Row(elem_id=ui.id("tools"), elem_classes=["tools-row"]):
+        paste = ui.tool_button("\N{SOUTH WEST ARROW}\N{VARIATION SELECTOR-16}", "paste", full_id=True)
         clear = ui.tool_button("\N{WASTEBASKET}\N{VARIATION SELECTOR-16}", "clear_prompt")
         apply = ui.tool_button("\N{CLIPBOARD}", "style_apply")
         restore = ui.tool_button("\N{CYCLONE}", "restore_progress")
@@ -95,6 +97,7 @@ def _create_tools(ui: TabBuilder) -> dict[str, Any]:
         negative_token_button = ui.hidden_button("Run", "negative_token_button")
     restore.elem_classes = [*restore.elem_classes, HIDDEN]
     return {
+        "paste": paste,
         "clear_prompt": clear,
         "apply_styles": apply,
         "restore": restore,

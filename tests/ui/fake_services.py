@@ -21,7 +21,9 @@ from modules.errors import InvalidInput, ModelFileError, NotFound
 from modules.options.flags import parse_flags
 from modules.options.paths import Paths
 from modules.options.settings import default_options
+from modules.prompts.styles import StyleDatabase
 from modules.ui.assets import ROOT
+from modules.ui.program_infotext import ProgramInfotext
 from modules.ui.program_settings import ProgramSettings
 from modules.ui.services import CheckpointList, PageResult, Picture
 from modules.ui.setting_services import SettingsSection
@@ -53,7 +55,7 @@ class FakeJob:
         return int(self.values["steps"]) * int(self.values["n_iter"])
 
 
-class FakeServices(ProgramSettings):
+class FakeServices(ProgramSettings, ProgramInfotext):
     """``PageServices`` over one painting thread, with the real settings."""
 
     version = "test"
@@ -94,6 +96,12 @@ class FakeServices(ProgramSettings):
         """Few settings unless all are wanted: a page with all of them takes longer to build and open."""
         sections = super().settings_sections()
         return sections if self.every_setting else [one for one in sections if one.id in SHOWN_SECTIONS]
+
+    def checkpoint_title(self, name: str) -> str | None:
+        return next((title for title in self.titles if name in title), None)
+
+    def hires_upscalers(self) -> Sequence[str]:
+        return ("Latent", "Latent (bicubic)", "None", "Lanczos")
 
     def save_defaults(self, values: Mapping[str, Any]) -> None:
         self.stored = {**self.stored, **values}
@@ -275,7 +283,11 @@ def settings_program(folder: Path) -> Any:
     options.choice_providers.register("samplers", lambda: SAMPLERS)
     flags = parse_flags([], {}, ROOT)
     return SimpleNamespace(
-        options=options, paths=paths, flags=flags, save_settings=lambda: options.save(paths.config_file)
+        options=options,
+        paths=paths,
+        flags=flags,
+        styles=StyleDatabase([]),
+        save_settings=lambda: options.save(paths.config_file),
     )
 
 

@@ -14,7 +14,7 @@ from tests.paths import DATA
 from tests.ui.fake_services import SAMPLERS, SCHEDULERS, FakeServices
 
 ROWS: list[dict[str, Any]] = json.loads((DATA / "ui_txt2img.json").read_text(encoding="utf-8"))["components"]
-CONTAINERS = {"row", "column", "group", "tabs", "tabitem"}
+CONTAINERS = {"row", "column", "group", "tabs", "tabitem", "accordion"}
 
 
 def components_of(services: FakeServices) -> dict[str, dict[str, Any]]:

@@ -71,7 +71,7 @@ def test_values_of_the_page_reach_the_job(page: Watched, services: FakeServices)
         "prompt": "a lighthouse", "negative_prompt": "fog", "styles": [], "sampler_name": "Euler a",
         "scheduler": "Automatic", "steps": 4, "width": 64, "height": 128, "n_iter": 2, "batch_size": 1,
         "cfg_scale": 5, "seed": 42, "subseed": 77, "subseed_strength": 1,
-        "seed_resize_from_w": 0, "seed_resize_from_h": 0,
+        "seed_resize_from_w": 0, "seed_resize_from_h": 0, "enable_hr": False, "override_texts": [],
     }  # fmt: skip
 
 
