@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from modules.errors import Forbidden, InvalidInput
+from modules.images.conversion import eight_bit
 from modules.jobs.encoding import SENT_FORMATS, encode_picture
 
 __all__ = ["SENT_FORMATS", "encode_picture"]
@@ -85,31 +86,6 @@ def load_picture(text: str, field: str, max_pixels: int = MAX_PIXELS) -> Image.I
             field,
         ) from None
     return eight_bit(image)
-
-
-def eight_bit(image: Image.Image) -> Image.Image:
-    """``image`` in mode "L", "RGB" or "RGBA"; transparency of a palette becomes alpha."""
-    mode = image.mode
-    if mode in ("L", "RGB", "RGBA"):
-        return image
-    if mode == "1":
-        return image.convert("L")
-    if mode == "F" or mode.startswith("I"):
-        return _scaled_grey(image)
-    if mode in ("LA", "La", "PA", "RGBa") or (mode == "P" and "transparency" in image.info):
-        return image.convert("RGBA")
-    return image.convert("RGB")
-
-
-def _scaled_grey(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits: 16-bit values by their upper half, others by their own range."""
-    import numpy as np
-
-    values = np.nan_to_num(np.asarray(image).astype(np.float64))
-    top = 65535.0 if image.mode.startswith("I") else 1.0
-    if values.max(initial=0.0) > top:
-        top = values.max()
-    return Image.fromarray((values.clip(0, top) * (255 / top) + 0.5).astype(np.uint8))
 
 
 def _readable() -> list[str]:

@@ -179,9 +179,11 @@ def paint_img2img(
     hooks: Img2ImgHooks | None = None,
     *,
     job_hooks: JobHooks = NO_HOOKS,
+    count_jobs: bool = True,
 ) -> Processed:
     """Paint all pictures of ``request``; the settings already hold its overrides.
 
+    ``count_jobs``: tell the monitor how many batches there are; off where a larger job has done so.
     Raises ``InvalidInput``, ``NotFound``, ``ModelFileError`` or ``NonFiniteError``. An interrupted job
     returns what it has.
     """
@@ -202,7 +204,8 @@ def paint_img2img(
     starts = Starts(request, images, settings.inpainting_mask_weight)
     finisher = Finisher(images, settings, upscale)
     multiplier = _noise_multiplier(request, settings)
-    monitor.begin_job(request.n_iter)
+    if count_jobs:
+        monitor.begin_job(request.n_iter)
     with tiled(job.model, job.tiling) as tiles:
         painter = Painter(
             images, starts, finisher, refiner, output, engine, monitor, tiles, multiplier, hooks

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from modules.api.fields import IMG2IMG
-from modules.api.pictures import eight_bit
+from modules.images.conversion import eight_bit
 from modules.processing.request import Img2ImgRequest
 from tests.api.live import Live, live
 
