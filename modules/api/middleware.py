@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import MutableMapping
 from typing import Any
@@ -82,6 +83,11 @@ class Clock:
     def __init__(self, app: ASGIApp, log_requests: bool) -> None:
         self.app = app
         self.log_requests = log_requests
+        if log_requests:
+            # Who asks for the lines wants them whatever the level of other messages is.
+            _log.setLevel(logging.INFO)
+            if not _log.hasHandlers():
+                _log.addHandler(logging.StreamHandler(sys.stdout))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
