@@ -113,7 +113,7 @@ class NoRecipe(EaselError):
 
 _COLUMNS = (
     "picture.id, job, kind, created, picture.model, model_hash, seed, width, height, path, favourite, "
-    "infotext"
+    "picture.infotext"
 )
 
 
@@ -171,11 +171,18 @@ class History:
     def find(self, search: Search) -> list[Entry]:
         """Pictures, newest first."""
         where, values = _conditions(search)
-        source = "picture JOIN recipe ON recipe.id = picture.recipe"
+        source, key = "picture JOIN recipe ON recipe.id = picture.recipe", "picture.id"
+        if "words MATCH ?" in where:
+            # CROSS fixes the order of the loops: matches come newest first and stop when the page is full.
+            source = (
+                "words CROSS JOIN picture ON picture.id = words.rowid "
+                "CROSS JOIN recipe ON recipe.id = picture.recipe"
+            )
+            key = "words.rowid"
         query = f"SELECT {_COLUMNS} FROM {source}"
         if where:
             query += " WHERE " + " AND ".join(where)
-        query += " ORDER BY picture.id DESC LIMIT ?"
+        query += f" ORDER BY {key} DESC LIMIT ?"
         limit = max(1, min(search.limit, LARGEST_PAGE))
         with self._lock:
             rows = self._database.execute(query, (*values, limit)).fetchall()
@@ -278,18 +285,20 @@ def _conditions(search: Search) -> tuple[list[str], list[Any]]:
     words = re.findall(r"\w+", search.text)
     if words:
         phrase = " ".join(f'"{word}"*' for word in words[:50])
-        rows.append(("picture.id IN (SELECT rowid FROM words WHERE words MATCH ?)", phrase))
+        rows.append(("words MATCH ?", phrase))
     if search.model:
         rows.append(("picture.model = ?", search.model))
     if search.after is not None:
         rows.append(("created >= ?", search.after))
     if search.before is not None:
         rows.append(("created < ?", search.before))
-    if search.favourite is not None:
-        rows.append(("favourite = ?", search.favourite))
     if search.before_id is not None:
-        rows.append(("picture.id < ?", search.before_id))
-    return [text for text, _ in rows], [value for _, value in rows]
+        rows.append((f"{'words.rowid' if words else 'picture.id'} < ?", search.before_id))
+    where, values = [text for text, _ in rows], [value for _, value in rows]
+    if search.favourite is not None:
+        # Spelt as the partial index spells it, or it would not be used.
+        where.append("favourite" if search.favourite else "NOT favourite")
+    return where, values
 
 
 def _entry(row: Sequence[Any]) -> Entry:
