@@ -13,6 +13,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modules.extensions.current import HOST
 from modules.launcher.ports import bind_port
 from modules.launcher.problems import ExitCode, LaunchProblem, guarded
 from modules.launcher.restart import is_restartable, request_restart
@@ -51,7 +52,7 @@ def announce(program: Program, sock: Any) -> None:
     print(f"Startup time: {program.timer.summary()}.", flush=True)
 
 
-def build_page(program: Program, app: FastAPI) -> None:
+def build_page(program: Program, app: FastAPI) -> Any:
     """Replace the waiting page, or the page before, by a new one, while the interface already answers."""
     from modules.compat.mounting import keep_mounted, quicker_assets
     from modules.ui import create_page, mount_page
@@ -72,14 +73,18 @@ def build_page(program: Program, app: FastAPI) -> None:
         replaced=quicker_assets(gradio),
     )
     print("The page is ready.", flush=True)
+    return page
 
 
 def start_background(program: Program, app: FastAPI) -> None:
     """Import what takes long, load the model and build the page, while requests are served already."""
 
     def work() -> None:
-        if not program.flags.nowebui:
-            build_page(program, app)
+        from modules.compat.start import load_extensions, start_application
+
+        load_extensions(program, HOST)
+        page = None if program.flags.nowebui else build_page(program, app)
+        start_application(HOST, page, app)
         if not program.flags.skip_load_model_at_start and not program.flags.ui_debug_mode:
             program.workshop.preload(program.options.view())
 
@@ -104,6 +109,7 @@ def serve_until_told(program: Program, sock: Any) -> int:
     from modules.api.server import serve
 
     app = create_interface(program)
+    program.workshop.host = HOST
     program.worker.start()
     announce(program, sock)
     command = serve(

@@ -69,12 +69,12 @@ class Listings:
         return Reply(self._services.styles())
 
     def scripts(self) -> Reply:
-        """Names of the scripts; there are none yet."""
-        return Reply({"txt2img": [], "img2img": []})
+        """Names of the scripts of both tabs, in lower case."""
+        return Reply(self._services.scripts())
 
     def script_info(self) -> Reply:
-        """The scripts with their arguments; there are none yet."""
-        return Reply([])
+        """The scripts with their arguments."""
+        return Reply(self._services.script_info())
 
     def memory(self) -> Reply:
         """Memory of the machine and of the device, in bytes."""

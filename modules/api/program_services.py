@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from modules.api.middleware import MAX_BODY_BYTES
 from modules.api.network_rows import network_services
 from modules.api.pictures import MAX_PIXELS
-from modules.api.services import ApiServices
+from modules.api.services import ApiServices, no_scripts, refuse_scripts
+from modules.extensions.arguments import script_arguments
 from modules.extensions.catalogue import Catalogue
+from modules.extensions.runner import ScriptRunner
 from modules.faces.registry import FaceRestorers
 from modules.jobs.journal import settings_of
 from modules.jobs.model_tools import ModelTools
 from modules.jobs.program import Program
+from modules.jobs.workshop import EXTENSIONS_WAIT
 from modules.launcher.extensions import read_extension_choice
 from modules.launcher.sysinfo import collect
 from modules.processing.face_restoration import check_face_restorer
@@ -45,7 +50,7 @@ def api_services(program: Program, *, restartable: bool) -> ApiServices:
         options=program.options,
         checkpoints=program.catalogue,
         flags=program.flags,
-        parse_infotext=lambda text, settings: parse_infotext(text, settings, program.styles),
+        parse_infotext=partial(read_infotext, program),
         check=lambda request, settings: check_request(request, settings, workshop.faces),
         save_settings=program.save_settings,
         vaes=lambda: [
@@ -75,6 +80,9 @@ def api_services(program: Program, *, restartable: bool) -> ApiServices:
         restartable=restartable,
         **network_services(workshop),
         extensions=lambda: extension_rows(program),
+        scripts=lambda: script_names(program),
+        script_info=lambda: script_rows(program),
+        check_scripts=partial(check_scripts, program),
         sysinfo=lambda: system_report(program),
         worker_alive=lambda: program.worker.alive,
         spool=program.journal.spool,
@@ -84,6 +92,56 @@ def api_services(program: Program, *, restartable: bool) -> ApiServices:
         max_body_bytes=(program.flags.max_body_mb or 0) * 1024 * 1024 or MAX_BODY_BYTES,
         max_pixels=(program.flags.max_megapixels or 0) * 1_000_000 or MAX_PIXELS,
     )
+
+
+def read_infotext(program: Program, text: str, settings: Any) -> Mapping[str, Any]:
+    """The entries of a generation text; extensions may change them."""
+    entries = dict(parse_infotext(text, settings, program.styles))
+    if program.workshop.host is not None:
+        program.workshop.host.callbacks.call("infotext_pasted", text, entries)
+    return entries
+
+
+def script_names(program: Program) -> dict[str, Any]:
+    """Names of the scripts of both tabs. Waits for extensions that are being loaded."""
+    named = {
+        kind: [script.name for script in runner.scripts if script.name is not None]
+        for kind, runner in _runners(program)
+    }
+    return {**no_scripts(), **named}
+
+
+def script_rows(program: Program) -> list[dict[str, Any]]:
+    """The scripts of both tabs with their arguments."""
+    return [
+        asdict(script.api_info)
+        for _, runner in _runners(program)
+        for script in runner.scripts
+        if script.api_info is not None
+    ]
+
+
+def _runners(program: Program) -> list[tuple[str, ScriptRunner]]:
+    host = program.workshop.host
+    if host is None:
+        return []
+    host.ready.wait(EXTENSIONS_WAIT)
+    return [("txt2img", host.txt2img), ("img2img", host.img2img)]
+
+
+def check_scripts(program: Program, kind: str, values: Mapping[str, Any]) -> None:
+    """Refuse at the door scripts that are not there and arguments that do not fit.
+
+    While extensions are being loaded nothing is refused: the job waits for them.
+    """
+    host = program.workshop.host
+    if host is None:
+        refuse_scripts(kind, values)
+    elif host.ready.is_set():
+        runner = host.img2img if kind == "img2img" else host.txt2img
+        script_arguments(
+            runner, values["script_name"], values["script_args"] or [], values["alwayson_scripts"]
+        )
 
 
 def extension_rows(program: Program) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from modules.api.fetching import PictureFetcher
 from modules.api.middleware import MAX_BODY_BYTES
 from modules.api.pictures import MAX_PIXELS, ImageEncoder, encode_picture, is_address, to_base64
 from modules.errors import Forbidden
+from modules.extensions.arguments import ScriptNotFound
 from modules.images.metadata import read_info
 from modules.jobs.history import History
 from modules.jobs.queue import JobQueue
@@ -67,6 +68,21 @@ class CheckpointAccess(Protocol):
 
 def _nothing() -> None:
     return None
+
+
+def no_scripts() -> Mapping[str, Any]:
+    """What ``/sdapi/v1/scripts`` says where no extension runs."""
+    return {"txt2img": [], "img2img": []}
+
+
+def refuse_scripts(_kind: str, values: Mapping[str, Any]) -> None:
+    """Raises ``ScriptNotFound`` for the first script that a request names."""
+    names = [name for name in (values["script_name"],) if name and name.lower() != "none"]
+    names += list(values["alwayson_scripts"] or {})
+    if names:
+        raise ScriptNotFound(
+            f"Script {names[0]!r:.100} not found; /sdapi/v1/scripts lists those that are there."
+        )
 
 
 def _no_rows() -> Rows:
@@ -139,6 +155,9 @@ class ApiServices:
     max_body_bytes: int = MAX_BODY_BYTES
     max_pixels: int = MAX_PIXELS
     extensions: Callable[[], Rows] = _no_rows
+    scripts: Callable[[], Mapping[str, Any]] = no_scripts
+    script_info: Callable[[], Rows] = _no_rows
+    check_scripts: Callable[[str, Mapping[str, Any]], None] = refuse_scripts
     sysinfo: Callable[[], Mapping[str, Any]] = dict
     worker_alive: Callable[[], bool] = lambda: True
     interrogators: Mapping[str, Callable[[Image], str]] = field(default_factory=dict)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from modules.api.fields import TXT2IMG, build_model
 from modules.api.infotext import TXT2IMG_ENTRIES, fill_from_infotext
-from modules.api.pictures import open_picture, to_base64
+from modules.api.pictures import load_picture, to_base64
 from modules.api.services import ApiServices
-from modules.errors import EaselError, Forbidden, InvalidInput
+from modules.errors import Forbidden, InvalidInput
 from modules.jobs.job import Job, create_task_id
 from modules.processing.request import GenerationRequest, Txt2ImgRequest
 
@@ -22,12 +22,6 @@ else:
 
 TASK_ID_LENGTH = 200
 """Longest task id that a client may choose."""
-
-
-class ScriptNotFound(EaselError):
-    """A script that the request names is not installed."""
-
-    status = 422
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ class Form:
 def take_order(body: Any, services: ApiServices, form: Form) -> Order:
     """Make a job of a request; raises the error that the client is to see when it cannot be done."""
     values = body.model_dump()
-    _refuse_scripts(values)
+    services.check_scripts(form.kind, values)
     overrides = dict(values["override_settings"] or {})
     from_text: dict[str, Any] = {}
     _refuse_restricted(overrides, services)
@@ -111,7 +105,7 @@ def _first_pass_image(values: Mapping[str, Any], services: ApiServices) -> Image
     if not text or not values["enable_hr"]:
         return None
     source = services.picture_text(text, "firstpass_image")
-    return open_picture(source, "firstpass_image", services.max_pixels).convert("RGB")
+    return load_picture(source, "firstpass_image", services.max_pixels).convert("RGB")
 
 
 TXT2IMG_FORM = Form("txt2img", make_request, TXT2IMG_ENTRIES)
@@ -126,15 +120,6 @@ def picture_reply(order: Order, result: Any, services: ApiServices) -> dict[str,
         for image, text in zip(result.images, texts, strict=False):
             images.append(to_base64(services.encode_image(image, text, order.job.settings)))
     return {"images": images, "parameters": order.parameters, "info": result.js()}
-
-
-def _refuse_scripts(values: Mapping[str, Any]) -> None:
-    names = [name for name in (values["script_name"],) if name and name.lower() != "none"]
-    names += list(values["alwayson_scripts"] or {})
-    if names:
-        raise ScriptNotFound(
-            f"Script {names[0]!r:.100} not found; /sdapi/v1/scripts lists those that are there."
-        )
 
 
 def _refuse_restricted(overrides: Mapping[str, Any], services: ApiServices) -> None:

@@ -13,6 +13,7 @@ from modules.extensions.callbacks import CALLBACKS, CallbackRegistry
 from modules.extensions.catalogue import Catalogue
 from modules.extensions.ledger import Ledger
 from modules.extensions.loading import ScriptClassData, ScriptLoader, clean_up
+from modules.extensions.networks import NetworkKinds
 from modules.extensions.runner import CALLBACK_NAMES, ScriptRunner
 from modules.extensions.script import Script
 from modules.launcher.extensions import ExtensionChoice
@@ -35,7 +36,8 @@ def _no_folder() -> Catalogue:
 class ExtensionHost:
     """Loads extensions and calls them. ``attach`` says where they lie, ``load_scripts`` runs their files.
 
-    ``ready`` is set when loading is over, with whatever result. Jobs wait for it.
+    ``ready`` is set when loading is over, with whatever result. Jobs wait for it. ``make_stage`` gives what a
+    job that an extension starts by itself is painted with.
     """
 
     catalogue: Catalogue = field(default_factory=_no_folder)
@@ -46,6 +48,8 @@ class ExtensionHost:
 
     def __post_init__(self) -> None:
         self.callbacks = CallbackRegistry(self.catalogue, self.ledger)
+        self.networks = NetworkKinds(self.callbacks)
+        self.make_stage: Callable[[], Any] | None = None
         self.loader = ScriptLoader(self.catalogue, self.ledger)
         self.txt2img = ScriptRunner(self)
         self.img2img = ScriptRunner(self)
@@ -111,7 +115,7 @@ class ExtensionHost:
 
     def takes_part(self, runner: ScriptRunner) -> bool:
         """Whether a script of the tab or a callback wants to see a job."""
-        return bool(runner.scripts) or self.callbacks.any(*_OF_JOBS)
+        return bool(runner.scripts or self.networks.registry) or self.callbacks.any(*_OF_JOBS)
 
     def register_settings(self) -> None:
         """Call the ``ui_settings`` callbacks that were not called yet: late registrations count, too."""
@@ -151,6 +155,8 @@ class ExtensionHost:
         """Tell scripts that they are unloaded, and forget them and what they registered."""
         self.callbacks.call("script_unloaded")
         self.callbacks.clear()
+        self.networks.registry.clear()
+        self.networks.aliases.clear()
         self.scripts_data.clear()
         self.postprocessing_scripts_data.clear()
         self._settings_done.clear()

@@ -149,6 +149,7 @@ class ScriptHooks(JobHooks):
         p = self.p
         p.prompts, p.extra_network_data = list(batch.prompts), batch.networks
         words = self._batch_words(p.iteration)
+        self.stage.host.networks.activate(p, batch.networks)
         self._call("after_extra_networks_activate", **words, extra_network_data=batch.networks)
         self._call("process_batch", **words)
         negative = _put(batch.job.negative_prompts, batch.rows, p.negative_prompts)

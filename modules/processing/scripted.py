@@ -9,6 +9,7 @@ from typing import Any
 
 import modules.processing as public
 from modules.errors import EaselError
+from modules.extensions.current import HOST
 from modules.processing.facade import StableDiffusionProcessing, from_request, to_request
 from modules.processing.legacy_result import Processed
 from modules.processing.request import GenerationRequest, Img2ImgRequest, Txt2ImgRequest
@@ -54,13 +55,16 @@ def process_images(p: StableDiffusionProcessing) -> Processed:
 
 def process_images_inner(p: StableDiffusionProcessing) -> Processed:
     """The same without ``before_process``."""
-    stage = p.stage or STAGE.get()
+    stage = p.stage or STAGE.get() or (HOST.make_stage() if HOST.make_stage else None)
     if stage is None:
         raise NoStage("process_images was called outside of a job: call it in a script, or queue a job.")
     if p.override_settings:
         stage = dataclasses.replace(stage, settings=stage.settings.with_overrides(p.override_settings))
     p.stage = stage
-    result = _paint(p, stage)
+    try:
+        result = _paint(p, stage)
+    finally:
+        stage.host.networks.deactivate(p)
     stage.saved.extend(result.saved)
     stage.warnings.extend(result.warnings)
     processed = Processed.of(p, result)
