@@ -20,10 +20,10 @@ class Bucket:
 
 @dataclass(frozen=True)
 class StagePreset:
-    """``batch``: pictures of 256 × 256 in a step; other sizes get as many as have the same area."""
+    """``batch``: area of the pictures of a step, in pictures of 256 × 256; at least one picture is taken."""
 
     steps: int
-    batch: int
+    batch: float
     learning_rate: float
     save_every: int = 500
 
@@ -72,20 +72,20 @@ GPU = Preset(
     ),
 )
 
-# The full networks, as far as two cores come in a few minutes: shows whether the losses fall.
+# The full networks on small pictures, as far as two cores come in minutes: shows whether the losses fall.
 TRIAL = replace(
     GPU,
     name="trial",
-    buckets=(Bucket(128, 128, 1.0),),
-    pictures=256,
-    latents=256,
+    buckets=(Bucket(64, 64, 1.0),),
+    pictures=512,
+    latents=512,
     stages=MappingProxyType(
         {
-            "autoencoder": StagePreset(160, 2, 1e-3, 20),
-            "diffusion": StagePreset(300, 4, 8e-4, 50),
-            "taesd": StagePreset(100, 2, 1e-3, 50),
-            "lora": StagePreset(20, 2, 2e-3, 10),
-            "embedding": StagePreset(10, 2, 1e-2, 10),
+            "autoencoder": StagePreset(150, 0.5, 1e-3, 25),
+            "diffusion": StagePreset(240, 1, 8e-4, 40),
+            "taesd": StagePreset(60, 0.5, 1e-3, 20),
+            "lora": StagePreset(20, 0.5, 2e-3, 10),
+            "embedding": StagePreset(10, 0.5, 1e-2, 10),
         }
     ),
     average=0.98,
@@ -99,11 +99,11 @@ SMOKE = Preset(
     latents=24,
     stages=MappingProxyType(
         {
-            "autoencoder": StagePreset(12, 1, 2e-3, 4),
-            "diffusion": StagePreset(16, 1, 2e-3, 4),
-            "taesd": StagePreset(6, 1, 2e-3, 4),
-            "lora": StagePreset(4, 1, 2e-3, 4),
-            "embedding": StagePreset(4, 1, 1e-2, 4),
+            "autoencoder": StagePreset(12, 0.25, 2e-3, 4),
+            "diffusion": StagePreset(24, 0.25, 2e-3, 4),
+            "taesd": StagePreset(6, 0.25, 2e-3, 4),
+            "lora": StagePreset(4, 0.25, 2e-3, 4),
+            "embedding": StagePreset(4, 0.25, 1e-2, 4),
         }
     ),
     average=0.9,

@@ -49,7 +49,7 @@ class Pictures:
             rendered = render_all(series, own, session.workers)
             self.pixels.append(torch.from_numpy(rendered.pixels).to(session.device))
 
-    def batch(self, size: int, generator: torch.Generator) -> Tensor:
+    def batch(self, size: float, generator: torch.Generator) -> Tensor:
         """float32 [B, 3, H, W] in -1..1; ``size`` is for 256 × 256."""
         chosen = choose_bucket(self.shares, generator)
         pool = self.pixels[chosen]
@@ -65,7 +65,7 @@ def choose_bucket(shares: Tensor, generator: torch.Generator) -> int:
     return min(int(passed.sum()), len(shares) - 1)
 
 
-def scaled_batch(size: int, bucket: Bucket) -> int:
+def scaled_batch(size: float, bucket: Bucket) -> int:
     """How many pictures of ``bucket`` have the area of ``size`` pictures of 256 × 256."""
     return max(1, round(size * 256 * 256 / (bucket.width * bucket.height)))
 
@@ -85,7 +85,7 @@ class AutoencoderTrainee:
         self.session = session
         self.plan = session.preset.stages["autoencoder"]
         torch.manual_seed(session.seed)
-        self.vae = make_autoencoder(session.preset.measures).to(session.device)
+        self.vae = session.place(make_autoencoder(session.preset.measures))
         self.optimiser = torch.optim.AdamW(self.vae.parameters(), 1.0, (0.9, 0.99), weight_decay=1e-4)
         self.average = Average([self.vae], session.preset.average)
         self.pictures = Pictures(session, session.preset.pictures)
@@ -148,7 +148,7 @@ class LatentPool:
 
 def finished_vae(session: Session) -> AutoencoderKL:
     """The averaged autoencoder with stretched latents, frozen."""
-    vae = make_autoencoder(session.preset.measures).to(session.device)
+    vae = session.place(make_autoencoder(session.preset.measures))
     saved = torch.load(session.folder / "vae.pt", map_location=session.device, weights_only=True)
     vae.load_state_dict(saved["vae"])
     return vae.requires_grad_(False)
@@ -167,7 +167,7 @@ def _finish(session: Session) -> AutoencoderKL:
     path = session.folder / "vae.pt"
     if path.is_file():
         return finished_vae(session)
-    vae = make_autoencoder(session.preset.measures).to(session.device)
+    vae = session.place(make_autoencoder(session.preset.measures))
     vae.load_state_dict(load_state(session, "autoencoder")["average"][0])
     bucket = session.preset.buckets[0]
     count = min(_STATISTICS, session.preset.latents)

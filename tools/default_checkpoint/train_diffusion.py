@@ -27,7 +27,7 @@ class LatentBatches:
         self.shares = torch.tensor([pool.bucket.share for pool in pools])
         self.empty = torch.from_numpy(encode("")).to(device)
 
-    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def batch(self, size: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Latents float32 [B, 4, h, w] and ids int64 [B, 77]; a tenth of the captions is empty."""
         pool = self.pools[choose_bucket(self.shares, generator)]
         count, device = scaled_batch(size, pool.bucket), generator.device
@@ -67,8 +67,8 @@ class DiffusionTrainee:
         self.plan = session.preset.stages["diffusion"]
         torch.manual_seed(session.seed + 1)
         measures = session.preset.measures
-        self.unet = make_unet(measures).to(session.device)
-        self.text = make_text(measures).to(session.device)
+        self.unet = session.place(make_unet(measures))
+        self.text = session.place(make_text(measures))
         self.run_unet: Any = torch.compile(self.unet) if session.compile else self.unet
         self.parameters = [*self.unet.parameters(), *self.text.parameters()]
         self.optimiser = torch.optim.AdamW(self.parameters, 1.0, (0.9, 0.99), weight_decay=1e-3)
@@ -112,4 +112,4 @@ def finished_networks(session: Session) -> tuple[UNetModel, CLIPTextModel]:
     unet, text = make_unet(session.preset.measures), make_text(session.preset.measures)
     unet.load_state_dict(averages[0])
     text.load_state_dict(averages[1])
-    return unet.to(session.device).requires_grad_(False), text.to(session.device).requires_grad_(False)
+    return session.place(unet).requires_grad_(False), session.place(text).requires_grad_(False)

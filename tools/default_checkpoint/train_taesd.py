@@ -63,7 +63,7 @@ class TaesdTrainee:
         self.plan = session.preset.stages["taesd"]
         torch.manual_seed(session.seed + 2)
         self.vae = finished_vae(session)
-        self.decoder = make_decoder().to(session.device)
+        self.decoder = session.place(make_decoder())
         self.optimiser = torch.optim.AdamW(self.decoder.parameters(), 1.0, (0.9, 0.99), weight_decay=0.0)
         self.pictures = Pictures(session, min(_PICTURES, session.preset.pictures))
 
