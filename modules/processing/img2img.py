@@ -123,19 +123,19 @@ class Painter:
         if model.policy.check_finite and not result.interrupted:
             require_finite(result.latent, "The latent")
         entries = {} if self.noise_multiplier == 1.0 else {"Noise multiplier": self.noise_multiplier}
-        latent = self._final_blend(result.latent, start)
+        latent = _final_blend(result.latent, start, hooks.mask_blend)
         return Sampled(replace(result, latent=latent, extra={**entries, **result.extra}), switch.model)
 
-    def _final_blend(self, latent: Tensor, start: Start) -> Tensor:
-        blend = start.blend
-        if blend is None:
-            return latent
-        view = MaskBlend(
-            latent, blend.nmask, blend.init_latent, blend.mask, blend(latent), is_final_blend=True
-        )
-        for hook in self.hooks.mask_blend:
-            hook(view)
-        return view.blended_latent
+
+def _final_blend(latent: Tensor, start: Start, hooks: Sequence[Callable[[MaskBlend], None]]) -> Tensor:
+    """The finished latent with what is kept laid over it once more, as the hooks want it."""
+    blend = start.blend
+    if blend is None:
+        return latent
+    view = MaskBlend(latent, blend.nmask, blend.init_latent, blend.mask, blend(latent), is_final_blend=True)
+    for hook in hooks:
+        hook(view)
+    return view.blended_latent
 
 
 def _upscale(engine: Engine, settings: SettingsView) -> Upscale | None:
