@@ -188,7 +188,6 @@ class ScriptHooks(JobHooks):
             view.blended_latent,
             denoiser=view.denoiser,
             sigma=view.sigma,
-            is_final_blend=view.is_final_blend,
         )
         self._call("on_mask_blend", seen)
         view.blended_latent = seen.blended_latent
