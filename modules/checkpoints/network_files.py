@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -129,7 +130,7 @@ class NetworkCatalogue:
                     kept = (one for one in self._files.values() if Path(one.filename).is_relative_to(root))
                     found.update({one.name: one for one in kept})
                 for item in result.files:
-                    name = Path(item.path).stem
+                    name = os.path.splitext(os.path.basename(item.path))[0]  # noqa: PTH119, PTH122 (often)
                     found[name] = NetworkFile(name, item.stamp, self.hashes)
             self._files = found
             self._scanned = True

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,10 @@ from modules.checkpoints.hashes import FileStamp
 
 SCAN_SECONDS = 1.5
 """How long one listing waits; a hung network mount blocks the calls of the system for minutes."""
+
+
+PATIENCE = 10
+"""How many times as long the listing of a large folder may take that does answer."""
 
 
 @dataclass(frozen=True)
@@ -78,19 +82,32 @@ class FolderScanner:
             if hung is not None and hung.is_alive():
                 results[root] = _unanswered(root)
                 continue
-            thread = threading.Thread(target=_scan_into, args=(done, root, self.rules), daemon=True)
+            done[root] = ScanResult()
+            thread = threading.Thread(target=scan_folder, args=(root, self.rules, done[root]), daemon=True)
             threads[root] = thread
             thread.start()
-        deadline = time.monotonic() + self.timeout
+        self._wait(threads, done)
         for root, thread in threads.items():
-            thread.join(max(0.0, deadline - time.monotonic()))
             self._hung.pop(root, None)
             if thread.is_alive():
                 self._hung[root] = thread
                 results[root] = _unanswered(root)
             else:
-                results[root] = done.get(root, ScanResult())
+                results[root] = done[root]
         return {root: results[root] for root in names}
+
+    def _wait(self, threads: Mapping[str, threading.Thread], done: Mapping[str, ScanResult]) -> None:
+        """Until all have ended, or none has found anything for ``timeout`` seconds."""
+        started = changed = time.monotonic()
+        seen = -1
+        while alive := [root for root, thread in threads.items() if thread.is_alive()]:
+            found, now = sum(len(done[root].files) for root in alive), time.monotonic()
+            if found != seen:
+                seen, changed = found, now
+            if now - changed > self.timeout or now - started > PATIENCE * self.timeout:
+                return
+            for root in alive:
+                threads[root].join(min(0.02, self.timeout / len(alive)))
 
 
 def _unanswered(root: str) -> ScanResult:
@@ -101,13 +118,12 @@ def _unanswered(root: str) -> ScanResult:
     )
 
 
-def _scan_into(done: dict[str, ScanResult], root: str, rules: ScanRules) -> None:
-    done[root] = scan_folder(root, rules)
+def scan_folder(root: str, rules: ScanRules, result: ScanResult | None = None) -> ScanResult:
+    """All files below ``root`` that the rules accept. Links are followed, circles are not.
 
-
-def scan_folder(root: str, rules: ScanRules) -> ScanResult:
-    """All files below ``root`` that the rules accept. Links are followed, circles are not."""
-    result = ScanResult()
+    ``result`` grows while the folder is read, and is sorted at the end.
+    """
+    result = ScanResult() if result is None else result
     start = str(Path(root).absolute())
     pending = [start]
     visited: set[tuple[int, int]] = set()
@@ -146,7 +162,8 @@ def _read_folder(
                     folders.append(entry.path)
             elif rules.accept(name) and entry.is_file():
                 yaml = names.get(name.rpartition(".")[0] + ".yaml")
-                stamp = FileStamp.of(entry.path, entry.stat())
+                status = entry.stat()
+                stamp = FileStamp(entry.path, status.st_size, status.st_mtime_ns)
                 result.files.append(FoundFile(root, stamp, yaml.path if yaml is not None else None))
         except OSError as error:
             result.problems.append(f"The file {entry.path} is not accessible: {error.strerror or error}.")

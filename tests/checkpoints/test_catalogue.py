@@ -175,10 +175,10 @@ def hang_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     release = threading.Event()
     real = scanning.scan_folder
 
-    def scan(root: str, rules: ScanRules) -> ScanResult:
+    def scan(root: str, rules: ScanRules, result: ScanResult | None = None) -> ScanResult:
         if root == str(folder):
             release.wait(30)
-        return real(root, rules)
+        return real(root, rules, result)
 
     monkeypatch.setattr(scanning, "scan_folder", scan)
     return release

@@ -18,7 +18,6 @@ from modules.checkpoints.network_loading import load_network
 from modules.checkpoints.networks import ActiveNetwork, Network
 from modules.devices.policy import DevicePolicy
 from modules.errors import ModelFileError, NonFiniteError, OutOfMemoryError
-from modules.nets.adapters.base import Adapter
 from tests.checkpoints.files import write_safetensors, write_tiny_sd1
 
 ATTENTION = "down_blocks_0_attentions_0"
@@ -257,15 +256,15 @@ def test_out_of_memory_gives_all_weights_back(
     before = bits(model)
     first, second = write(tmp_path, lora_tensors(1), "a"), write(tmp_path, lora_tensors(2), "b")
     model.patches.switch(model, [ActiveNetwork(first)])
-    calls = []
+    written = []
 
-    def fail(self: Adapter, weight: Tensor, multiplier: float, dyn_dim: int | None = None) -> None:
-        calls.append(weight.add_(1.0))
-        if len(calls) == 2:
+    def fail(parameter: Tensor, original: Tensor, products: object) -> None:
+        written.append(parameter.add_(1.0))
+        if len(written) == 2:
             raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr(Adapter, "add_to", fail)
+        patched.setattr("modules.checkpoints.networks.write_products", fail)
         with pytest.raises(OutOfMemoryError, match="Use fewer"):
             model.patches.switch(model, [ActiveNetwork(second)])
     assert bits(model) == before

@@ -35,6 +35,10 @@ def change_of(
     assert adapter.fits(weight.shape)
     changed = weight.clone(memory_format=torch.preserve_format)
     adapter.add_to(changed, multiplier, dyn_dim)
+    product = adapter.product(weight.device, dyn_dim)
+    if product is not None:
+        whole = product.left @ product.right.flatten(1) * product.factor * multiplier
+        close(whole.reshape(weight.shape), changed - weight)
     return changed - weight
 
 

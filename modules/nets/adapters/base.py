@@ -43,6 +43,15 @@ class AdapterKind:
 
 
 @dataclass(frozen=True)
+class Product:
+    """A change ``factor`` · ``left`` @ ``right``: [out, r] and [r, in, ...]."""
+
+    left: Tensor
+    right: Tensor
+    factor: float
+
+
+@dataclass(frozen=True)
 class Adapter:
     """The change of one layer, as it was read: tensors on the CPU in the type of the file."""
 
@@ -79,13 +88,14 @@ class Adapter:
         ``weight`` is float32 with the changes of earlier networks; ``dyn_dim`` keeps the first so many
         components of the rank.
         """
-        parts = self._on(weight.device)
-        plain = "dora_scale" not in parts and "bias_indices" not in parts
-        if self.kind.factors is not None and plain:
-            factors = self.kind.factors(parts, dyn_dim)
-            if factors is not None and add_product(weight, *factors, self.scale * multiplier):
-                return
-        weight.add_(self._finished(parts, weight, dyn_dim), alpha=multiplier)
+        weight.add_(self._finished(self._on(weight.device), weight, dyn_dim), alpha=multiplier)
+
+    def product(self, device: torch.device, dyn_dim: int | None = None) -> Product | None:
+        """The change for multiplier 1 as a product of two thin matrices, where it is one."""
+        if self.kind.factors is None or "dora_scale" in self.parts or "bias_indices" in self.parts:
+            return None
+        factors = self.kind.factors(self._on(device), dyn_dim)
+        return None if factors is None else Product(*factors, self.scale)
 
     @torch.no_grad()
     def add_to_bias(self, bias: Tensor, multiplier: float) -> None:
@@ -113,20 +123,6 @@ class Adapter:
             change = change + sparse_part(parts).reshape(change.shape)
         change = shaped_like(change, weight) * self.scale
         return decomposed(change, weight, parts["dora_scale"]) if "dora_scale" in parts else change
-
-
-def add_product(weight: Tensor, left: Tensor, right: Tensor, factor: float) -> bool:
-    """``weight += factor · left @ right`` without making the product; False when memory order forbids it.
-
-    ``left``: [out, r], ``right``: [r, in, ...] with the axes of ``weight`` behind the first.
-    """
-    if weight.ndim == 4 and right.ndim == 4 and not weight.is_contiguous():
-        weight, right = weight.permute(0, 2, 3, 1), right.permute(0, 2, 3, 1)
-    right = right.flatten(1)
-    if not weight.is_contiguous() or weight.numel() != left.shape[0] * right.shape[1]:
-        return False
-    weight.view(left.shape[0], -1).addmm_(left, right, alpha=factor)
-    return True
 
 
 def shaped_like(change: Tensor, weight: Tensor) -> Tensor:
