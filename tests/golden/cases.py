@@ -20,7 +20,6 @@ ROOT = GOLDENS if HAVE_GOLDENS else DATA / "goldens"
 PENDING_TAGS = {
     "script": "selectable scripts",
     "soft-inpainting": "soft inpainting as an extension",
-    "extras": "extras",
 }
 """First part of a tag -> the feature that is not built yet; such cases are left out and counted."""
 
@@ -47,7 +46,7 @@ class Case:
         for tag in self.features:
             if tag.split(":")[0] in PENDING_TAGS:
                 return PENDING_TAGS[tag.split(":")[0]]
-        if not self.endpoint.endswith(("/txt2img", "/img2img")):
+        if not self.endpoint.endswith(("/txt2img", "/img2img", "/extra-single-image")):
             return self.endpoint
         return None
 
