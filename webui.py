@@ -56,11 +56,13 @@ def build_page(program: Program, app: FastAPI) -> Any:
     """Replace the waiting page, or the page before, by a new one, while the interface already answers."""
     from modules.compat.mounting import keep_mounted, quicker_assets
     from modules.ui import create_page, mount_page
+    from modules.ui.assets import PageAssets
     from modules.ui.gradio_setup import load_gradio
     from modules.ui.logins import page_logins
     from modules.ui.program_services import ProgramServices
 
     gradio = load_gradio()
+    HOST.callbacks.call("before_ui")
     keep_mounted(gradio)
     page = create_page(ProgramServices(program, lambda: build_page(program, app)))
     subpath = (program.flags.subpath or "").strip("/")
@@ -70,6 +72,7 @@ def build_page(program: Program, app: FastAPI) -> Any:
         auth=page_logins(program.flags),
         allowed_paths=program.output_folders(),
         root_path=f"/{subpath}" if subpath else None,
+        assets=PageAssets.of(user_css=program.paths.data_dir / "user.css"),
         replaced=quicker_assets(gradio),
     )
     print("The page is ready.", flush=True)

@@ -126,3 +126,8 @@ function switch_to_txt2img() {
     switch_to_tab("tab_txt2img");
     return Array.from(arguments);
 }
+
+function switch_to_img2img() {
+    switch_to_tab("tab_img2img");
+    return Array.from(arguments);
+}

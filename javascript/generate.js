@@ -75,6 +75,28 @@ function submit() {
     return res;
 }
 
+var IMG2IMG_TABS = [
+    "img2img_img2img_tab", "img2img_img2img_sketch_tab", "img2img_inpaint_tab", "img2img_inpaint_sketch_tab",
+    "img2img_inpaint_upload_tab", "img2img_batch_tab",
+];
+
+/** Number of the open sub-tab of a strip; those of img2img keep the numbers that extensions know. */
+function get_tab_index(tabId) {
+    const panes = Array.from(gradioApp().querySelectorAll(`#${tabId} > .tabitem`));
+    const open = panes.findIndex((pane) => pane.style.display !== "none");
+    if (tabId !== "mode_img2img") return Math.max(open, 0);
+    return Math.max(IMG2IMG_TABS.indexOf(panes[open]?.id), 0);
+}
+
+/** Start of the Generate event of img2img: task id, then the number of the sub-tab. */
+function submit_img2img() {
+    const res = create_submit_args(arguments);
+    res[0] = randomId();
+    res[1] = get_tab_index("mode_img2img");
+    followTask("img2img", res[0]);
+    return res;
+}
+
 /** End of the Generate event, whether it worked or not: the answer is on the page. */
 function finishSubmit(tabname) {
     pictureArrived[tabname]?.();
@@ -131,6 +153,8 @@ function setupInterrupt(tabname) {
 }
 
 onUiLoaded(() => {
-    setupInterrupt("txt2img");
-    restoreAfterReload("txt2img");
+    for (const tabname of ["txt2img", "img2img"]) {
+        setupInterrupt(tabname);
+        restoreAfterReload(tabname);
+    }
 });

@@ -115,9 +115,11 @@ function setupTokenCounting(id, id_counter, id_button) {
 }
 
 onUiLoaded(() => {
-    setupTokenCounting("txt2img_prompt", "txt2img_token_counter", "txt2img_token_button");
-    setupTokenCounting("txt2img_neg_prompt", "txt2img_negative_token_counter", "txt2img_negative_token_button");
-    setupResolutionPasting("txt2img");
+    for (const tab of ["txt2img", "img2img"]) {
+        setupTokenCounting(`${tab}_prompt`, `${tab}_token_counter`, `${tab}_token_button`);
+        setupTokenCounting(`${tab}_neg_prompt`, `${tab}_negative_token_counter`, `${tab}_negative_token_button`);
+        setupResolutionPasting(tab);
+    }
 });
 onOptionsChanged(() => {
     document.body.classList.toggle("no-token-counters", Boolean(opts.disable_token_counters));

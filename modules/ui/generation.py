@@ -111,14 +111,23 @@ def request_values(fields: Sequence[str], values: Sequence[Any]) -> dict[str, An
 
 
 def connect_generation(
-    ui: TabBuilder, top: TopRow, panel: ResultsPanel, inputs: Mapping[str, Any], actions: Generation
+    ui: TabBuilder,
+    top: TopRow,
+    panel: ResultsPanel,
+    inputs: Mapping[str, Any],
+    actions: Generation,
+    *,
+    submit_js: str = "submit",
 ) -> None:
-    """Connect the buttons of the top row. ``inputs``: components by request field."""
+    """Connect the buttons of the top row. ``inputs``: components by request field.
+
+    ``submit_js`` names the function in the browser that puts the task id in front.
+    """
     task_id = ui.hidden_text("task_id")
     outputs = panel.outputs()
     long: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "multiple", **QUIET_EVENT}
     finished: dict[str, Any] = {"fn": None, "js": f"() => {{ finishSubmit({ui.tab!r}); }}", **JS_EVENT}
-    top.generate.click(actions.generate, [task_id, *inputs.values()], outputs, js="submit", **long).then(
+    top.generate.click(actions.generate, [task_id, *inputs.values()], outputs, js=submit_js, **long).then(
         **finished
     )
     restore_js = f"restoreProgress{ui.tab[:1].upper()}{ui.tab[1:]}"

@@ -10,6 +10,7 @@ from typing import Any
 from modules.errors import EaselError
 from modules.ui.components import JS_EVENT, QUIET_EVENT, PageDefaults
 from modules.ui.gradio_setup import load_gradio
+from modules.ui.img2img import create_img2img
 from modules.ui.pnginfo import create_pnginfo
 from modules.ui.quicksettings import (
     CHECKPOINT,
@@ -47,13 +48,22 @@ def create_page(services: PageServices, *, title: str = "Easel") -> Any:
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):
                 txt2img = create_txt2img(gr, services, defaults)
+            with gr.Tab("img2img", id="img2img", elem_id="tab_img2img"):
+                img2img = create_img2img(gr, services, defaults)
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
-                create_pnginfo(gr, services, {"txt2img": txt2img.target})
+                create_pnginfo(gr, services, {"txt2img": txt2img.target, "img2img": img2img.target})
             with gr.Tab("Settings", id="settings", elem_id="tab_settings"):
                 settings = create_settings(gr, services, sections, above, defaults)
         gr.HTML(_footer(services.version), elem_id="footer")
         _connect_settings(gr, services, quick, settings)
-        _connect_load(gr, page, services, quick=quick, settings=settings, styles=txt2img.top.styles)
+        _connect_load(
+            gr,
+            page,
+            services,
+            quick=quick,
+            settings=settings,
+            styles=[txt2img.top.styles, img2img.top.styles],
+        )
     _write_missing_defaults(services, defaults)
     page.queue(default_concurrency_limit=None, api_open=False)
     return page
@@ -68,18 +78,24 @@ def _connect_settings(gr: Any, services: PageServices, quick: QuickSettings, set
 
 
 def _connect_load(
-    gr: Any, page: Any, services: PageServices, *, quick: QuickSettings, settings: SettingsTab, styles: Any
+    gr: Any,
+    page: Any,
+    services: PageServices,
+    *,
+    quick: QuickSettings,
+    settings: SettingsTab,
+    styles: Sequence[Any],
 ) -> None:
     """The page is built once; lists that change since are read again when a browser opens it."""
     built = settings.shown_values()
-    outputs = [*filter(None, [quick.checkpoint]), quick.notice, styles, settings.json_text]
+    outputs = [*filter(None, [quick.checkpoint]), quick.notice, *styles, settings.json_text]
 
     def refresh() -> list[Any]:
         checkpoint = checkpoint_updates(gr, services.checkpoints)
         stale = values_of(services.settings_sections(), list(built)) != built
         return [
             *(checkpoint if quick.checkpoint is not None else checkpoint[1:]),
-            gr.update(choices=list(services.style_names())),
+            *(gr.update(choices=list(services.style_names())) for _ in styles),
             settings_json(services, _page_is_older=stale),
         ]
 

@@ -14,7 +14,7 @@ from modules.jobs.control import end_task, skip_task, stop_task_after_batch
 from modules.jobs.job import Job
 from modules.jobs.program import Program
 from modules.launcher.versions import program_version
-from modules.processing.request import Txt2ImgRequest
+from modules.processing.request import Img2ImgRequest, Txt2ImgRequest
 from modules.processing.validation import validate
 from modules.ui.program_infotext import ProgramInfotext
 from modules.ui.program_settings import ProgramSettings
@@ -113,18 +113,19 @@ class ProgramServices(ProgramSettings, ProgramInfotext):
 
     def submit_txt2img(self, values: Mapping[str, Any], task_id: str) -> Future[Any]:
         """Queue a job and return the future of its result."""
-        texts = values.get("override_texts") or ()
-        fields = {name: value for name, value in values.items() if name != "override_texts"}
-        request = Txt2ImgRequest(**fields, override_settings=self.overrides(texts))
+        return self._submit("txt2img", Txt2ImgRequest, values, task_id)
+
+    def submit_img2img(self, values: Mapping[str, Any], task_id: str) -> Future[Any]:
+        """Queue a job and return the future of its result."""
+        return self._submit("img2img", Img2ImgRequest, values, task_id)
+
+    def _submit(self, kind: str, make: Any, values: Mapping[str, Any], task_id: str) -> Future[Any]:
+        fields = dict(values)
+        overrides = self.overrides(fields.pop("override_texts", None) or ())
+        request = make(**fields, override_settings=overrides)
         validate(request)
-        settings = self._program.options.view(request.override_settings)
-        job = Job(
-            id=task_id,
-            kind="txt2img",
-            request=request,
-            settings=settings,
-            overrides=request.override_settings,
-        )
+        settings = self._program.options.view(overrides)
+        job = Job(id=task_id, kind=kind, request=request, settings=settings, overrides=overrides)
         return self._program.queue.submit(job)
 
     def find_task(self, task_id: str) -> Future[Any] | None:

@@ -102,6 +102,9 @@ class PageServices(SettingServices, InfotextServices, Protocol):
         ``values`` has the field names of ``Txt2ImgRequest``; fields the page does not show are absent.
         """
 
+    def submit_img2img(self, values: Mapping[str, Any], task_id: str) -> Any:
+        """Queue a job and return its handle. ``values`` has the field names of ``Img2ImgRequest``."""
+
     def find_task(self, task_id: str) -> Any | None:
         """Handle of a waiting, running or recently finished job, or ``None``."""
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from modules.ui.components import JS_EVENT, PageDefaults, TabBuilder
+from modules.ui.components import PageDefaults, TabBuilder
 from modules.ui.generation import Generation, connect_generation
 from modules.ui.hires import connect_hires, create_hires, create_refiner
 from modules.ui.overrides import create_overrides
 from modules.ui.paste import PasteTarget, connect_paste
 from modules.ui.results import create_results
+from modules.ui.sampling import create_sampling, create_sizes
 from modules.ui.seed import SeedRow, connect_seed_row, create_seed_row, seed_values
 from modules.ui.services import PageServices
 from modules.ui.toprow import TopRow, connect_prompt_tools, create_toprow
@@ -30,11 +31,11 @@ def create_txt2img(gr: Any, services: PageServices, defaults: PageDefaults) -> T
     top = create_toprow(ui, services)
     with gr.Row(elem_id=ui.id("generation"), elem_classes=["generation"], equal_height=False):
         with gr.Column(elem_id=ui.id("settings"), elem_classes=["settings"], scale=1, min_width=320):
-            sampling = _create_sampling(ui, services)
+            sampling = create_sampling(ui, services)
             with gr.Row(elem_id=ui.id("accordions"), elem_classes=["accordions"]):
                 hires = create_hires(ui, services)
                 refiner = create_refiner(ui, services)
-            sizes = _create_sizes(ui)
+            sizes = create_sizes(ui)
             cfg_scale = ui.slider("CFG Scale", "cfg_scale", (1.0, 30.0, 0.5), 7.0)
             seeds = create_seed_row(ui)
             overrides = create_overrides(ui)
@@ -51,36 +52,6 @@ def create_txt2img(gr: Any, services: PageServices, defaults: PageDefaults) -> T
     target = PasteTarget(pasted, overrides, panel.log_html, top.prompt, "recalculate_prompts_txt2img")
     connect_paste(gr, services, top.paste.click, top.prompt, target)
     return Txt2ImgTab(top, target)
-
-
-def _create_sampling(ui: TabBuilder, services: PageServices) -> dict[str, Any]:
-    with ui.gr.Row(elem_id=f"sampler_selection_{ui.tab}"):
-        return {
-            "sampler_name": ui.dropdown(
-                "Sampling method", "sampling", services.sampler_names(), "DPM++ 2M", min_width=120
-            ),
-            "scheduler": ui.dropdown(
-                "Schedule type", "scheduler", services.scheduler_labels(), "Automatic", min_width=120
-            ),
-            "steps": ui.slider("Sampling steps", "steps", (1, 150, 1), 20, scale=2, min_width=200),
-        }
-
-
-def _create_sizes(ui: TabBuilder) -> dict[str, Any]:
-    gr = ui.gr
-    with gr.Row(elem_id=ui.id("sizes"), elem_classes=["sizes"]):
-        with gr.Column(elem_id=ui.id("column_size"), scale=4, min_width=200):
-            width = ui.slider("Width", "width", (64, 2048, 8), 512)
-            height = ui.slider("Height", "height", (64, 2048, 8), 512)
-        with gr.Column(
-            elem_id=ui.id("dimensions_row"), elem_classes=["dimensions-tools"], scale=0, min_width=40
-        ):
-            swap = ui.tool_button("\N{UPWARDS ARROW LEFTWARDS OF DOWNWARDS ARROW}", "res_switch_btn")
-        with gr.Column(elem_id=ui.id("column_batch"), scale=3, min_width=200):
-            count = ui.slider("Batch count", "batch_count", (1, 100, 1), 1)
-            size = ui.slider("Batch size", "batch_size", (1, 8, 1), 1)
-    swap.click(fn=None, inputs=[width, height], outputs=[width, height], js="(w, h) => [h, w]", **JS_EVENT)
-    return {"width": width, "height": height, "n_iter": count, "batch_size": size}
 
 
 def _inputs(

@@ -155,6 +155,9 @@ class FakeServices(ProgramSettings, ProgramInfotext):
             self._arrived.notify_all()
         return job
 
+    def submit_img2img(self, values: Mapping[str, Any], task_id: str) -> FakeJob:
+        return self.submit_txt2img(values, task_id)
+
     def find_task(self, task_id: str) -> FakeJob | None:
         return self.jobs.get(task_id)
 

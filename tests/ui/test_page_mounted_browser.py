@@ -37,7 +37,7 @@ def nested_page(gr: Any) -> Any:
             gr.Textbox(elem_id="in_lone")
         go = gr.Button("go", elem_id="go")
         hidden_button.click(lambda text: text.upper(), [deep], [echo])
-        source.input(lambda text: text[::-1], [source], [deep])
+        source.change(lambda text: text[::-1], [source], [deep])
         page.load(fn=None, js="() => { uiMounted(); }")
         go.click(lambda: gr.update(selected="second"), None, [outer])
     return page.queue(default_concurrency_limit=None)

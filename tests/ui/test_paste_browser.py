@@ -30,7 +30,7 @@ def value(page: Watched, name: str) -> str:
 
 def test_text_fills_every_input_and_reaches_the_job(page: Watched, services: FakeServices) -> None:
     page.page.fill("#txt2img_prompt textarea", TEXT)
-    page.page.click("#paste")
+    page.page.click("#txt2img_tools #paste")
     page.page.wait_for_function("document.querySelector('#txt2img_neg_prompt textarea').value === 'fog'")
     page.page.wait_for_function("document.querySelector('#txt2img_enable-visible-checkbox').checked")
     assert value(page, "prompt") == f"a lighthouse {EVIL}"
@@ -70,11 +70,11 @@ def test_switched_off_passes_are_not_sent(page: Watched, services: FakeServices)
 
 
 def test_last_text_and_its_absence(page: Watched, services: FakeServices) -> None:
-    page.page.click("#paste")
+    page.page.click("#txt2img_tools #paste")
     page.page.locator("#html_log_txt2img [role=alert]").wait_for()
     assert "params.txt" in page.text("#html_log_txt2img [role=alert]")
     (services.folder / "params.txt").write_text("a harbour\nSteps: 5, Seed: 9, Size: 64x64")
-    page.page.click("#paste")
+    page.page.click("#txt2img_tools #paste")
     page.page.wait_for_function("document.querySelector('#txt2img_prompt textarea').value === 'a harbour'")
     assert page.page.locator("#html_log_txt2img [role=alert]").count() == 0
 
