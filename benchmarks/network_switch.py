@@ -2,8 +2,8 @@
 
     python -m benchmarks.network_switch [--rank 16] [--dtype float32]
 
-One pass means: the product of the LoRA is made and added to every touched weight once. A switch takes one network
-off and puts another on. Times are those of the processor, so that other programs matter less.
+One pass means: the product of the LoRA is made and added to every touched weight once. A switch takes one
+network off and puts another on. Times are those of the processor, so that other programs matter less.
 Also measured: listing a folder of 20,000 networks, and finding one by its alias.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -70,6 +71,8 @@ class Adapter:
 
     def fits(self, shape: torch.Size | tuple[int, ...]) -> bool:
         """Whether the change can be added to a weight of ``shape``; computed on shapes alone."""
+        if self._is_plain_product_of(shape):
+            return True
         weight = torch.empty(shape, device="meta")
         parts = {role: part.to("meta", torch.float32) for role, part in self.parts.items()}
         sparse = parts.pop("bias_indices", None)
@@ -108,6 +111,17 @@ class Adapter:
     def changes_bias(self) -> bool:
         """Whether ``add_to_bias`` does anything."""
         return self.kind.bias is not None and self.kind.bias in self.parts
+
+    def _is_plain_product_of(self, shape: torch.Size | tuple[int, ...]) -> bool:
+        """The usual case, decided by arithmetic: the shapes of hundreds of layers must be quick to check."""
+        if self.kind.factors is None or "dora_scale" in self.parts or "bias_indices" in self.parts:
+            return False
+        factors = self.kind.factors(self.parts, None)
+        if factors is None:
+            return False
+        left, right = factors
+        values = left.shape[0] * math.prod(right.shape[1:])
+        return left.shape[1] == right.shape[0] and left.shape[0] == shape[0] and values == math.prod(shape)
 
     def _on(self, device: torch.device) -> dict[str, Tensor]:
         whole = ("bias_indices", "bias_size", "on_input")
