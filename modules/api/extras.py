@@ -77,7 +77,10 @@ class Extras:
         settings = self._services.options.view()
         self._services.check_extras(arguments, settings)
         limit = self._services.max_pixels
-        pictures = tuple((_decoded(text, field, limit), name) for text, field, name in sources)
+        pictures = tuple(
+            (_decoded(self._services.picture_text(text, field), field, limit), name)
+            for text, field, name in sources
+        )
         return Job(
             id=create_task_id("extras"),
             kind="extras",
