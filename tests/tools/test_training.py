@@ -97,6 +97,7 @@ def assert_same(first: Any, second: Any) -> None:
         assert first == second
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_with_the_same_bits(run: Session, tmp_path: Path) -> None:
     """Each invocation is stopped by its clock after a few steps, wherever it stands."""
     calls, done = 0, False

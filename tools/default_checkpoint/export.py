@@ -37,7 +37,7 @@ METADATA: Mapping[str, str] = {
     "modelspec.title": TITLE,
     "modelspec.author": "Easel",
     "modelspec.description": "A small model of simple scenes, trained on pictures drawn by a program.",
-    "modelspec.license": "CC0-1.0",
+    "modelspec.license": "Apache-2.0",
     "modelspec.resolution": "256x256",
     "modelspec.prediction_type": "epsilon",
     "format": "pt",
