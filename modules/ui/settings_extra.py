@@ -101,14 +101,9 @@ def _create_sysinfo(gr: Any, services: PageServices) -> None:
 def _create_actions(gr: Any, services: PageServices) -> None:
     result = gr.HTML("", elem_id="settings_actions_result", elem_classes=["html-log"])
     with gr.Row():
-        notify = gr.Button("Request browser notifications", elem_id="request_notifications")
-        template = gr.Button("Download localization template", elem_id="download_localization")
-    with gr.Row():
         unload = gr.Button("Unload SD checkpoint to RAM", elem_id="sett_unload_sd_model")
         reload = gr.Button("Load SD checkpoint to VRAM from RAM", elem_id="sett_reload_sd_model")
     checksums = gr.Button("Calculate hash for all checkpoint", elem_id="calculate_all_checkpoint_hash")
-    notify.click(fn=None, js="() => { Notification.requestPermission(); }", **JS_EVENT)
-    template.click(fn=None, js="() => { download_localization(); }", **JS_EVENT)
 
     def count() -> str:
         return f"All {services.hash_checkpoints()} checkpoints have a checksum."
