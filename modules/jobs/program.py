@@ -54,7 +54,7 @@ class Program:
 
     def output_folders(self) -> tuple[Path, ...]:
         """Folders that hold finished pictures: the gallery may show files of these and no others."""
-        keys = ["outdir_samples", "outdir_grids", "outdir_init_images"]
+        keys = ["outdir_samples", "outdir_grids", "outdir_init_images", "outdir_extras_samples"]
         keys += [f"outdir_{kind}_{what}" for kind in ("txt2img", "img2img") for what in ("samples", "grids")]
         named = [getattr(self.options, key) for key in keys]
         return tuple(dict.fromkeys(self.paths.data_dir / Path(name).expanduser() for name in named if name))
