@@ -195,7 +195,7 @@ def _products(steps: Sequence[_Step], parameter: nn.Parameter) -> list[tuple[Ten
         if parameter.ndim == 4 and right.ndim == 4 and not parameter.is_contiguous():
             right = right.permute(0, 2, 3, 1)  # the order in which the weight lies in memory
         right = right.flatten(1)
-        if product.left.shape[0] * right.shape[1] != parameter.numel():
+        if product.left.shape[0] != len(parameter) or len(parameter) * right.shape[1] != parameter.numel():
             return None
         products.append((product.left, right, product.factor * step.multiplier))
     return products or None

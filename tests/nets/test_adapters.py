@@ -289,6 +289,7 @@ def test_sparse_additions_of_early_files(random: torch.Generator) -> None:
 def test_what_does_not_fit_is_known_before_anything_is_computed(random: torch.Generator) -> None:
     lora = adapter_of("lora", up=normal(random, OUT, RANK), down=normal(random, RANK, IN))
     assert not lora.fits((OUT, IN + 1))
+    assert not lora.fits((OUT * 2, IN // 2))
     assert not adapter_of("lora", up=normal(random, OUT, 2), down=normal(random, 3, IN)).fits((OUT, IN))
     assert not adapter_of("oft", oft_blocks=normal(random, 3, 4, 4)).fits((OUT, IN))
     assert not adapter_of("oft", oft_blocks=normal(random, 3, 2, 4, 4)).fits((OUT, IN))

@@ -153,6 +153,8 @@ def shaped_like(change: Tensor, weight: Tensor) -> Tensor:
     ):
         extra = INPAINTING_CHANNELS - LATENT_CHANNELS
         return torch.nn.functional.pad(change, (0, 0, 0, 0, 0, extra))
+    if change.shape[0] != weight.shape[0]:
+        raise ValueError(f"{tuple(change.shape)} has another number of outputs than {tuple(weight.shape)}.")
     return change.reshape(weight.shape)
 
 

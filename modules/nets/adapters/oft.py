@@ -33,7 +33,9 @@ def _rotations(parts: Parts, out: int) -> Tensor:
 def _turned(weight: Tensor, rotations: Tensor) -> Tensor:
     """Blocks of outputs [k·b, ...] multiplied with the transposed rotations [k, b, b]."""
     if rotations.shape[0] * rotations.shape[1] != weight.shape[0]:
-        raise ValueError(f"{tuple(rotations.shape)} rotates another number of outputs than {weight.shape[0]}.")
+        raise ValueError(
+            f"{tuple(rotations.shape)} rotates another number of outputs than {weight.shape[0]}."
+        )
     blocks = weight.reshape(rotations.shape[0], rotations.shape[1], -1)
     return (rotations.transpose(1, 2) @ blocks).reshape(weight.shape)
 
