@@ -20,9 +20,13 @@ CHROMIUM_ARGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A headless browser, or a skip where none is installed."""
+    """A headless browser, or a skip where none is installed.
+
+    One for each file of tests: while it runs, its event loop belongs to this thread, and tests that start
+    loops of their own could not.
+    """
     playwright = pytest.importorskip("playwright.sync_api")
     if not CHROMIUM.exists():
         pytest.skip("Chromium is not installed")

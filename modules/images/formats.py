@@ -59,9 +59,11 @@ class ImageFormat:
         """Write the picture with its texts. Raises OSError, also for pictures the encoder refuses."""
         if not self.holds(infotext):
             infotext = None
+        # Pillow keeps the options of a running save on the picture, where a second thread would find them.
         prepared = _in_mode(image, self.modes)
+        own = image.copy() if prepared is image else prepared
         try:
-            prepared.save(file, format=self.pillow, **self.options(settings, texts, infotext))
+            own.save(file, format=self.pillow, **self.options(settings, texts, infotext))
         except (ValueError, KeyError) as error:
             raise OSError(f"the {self.pillow} encoder refused the picture: {error}") from error
 

@@ -35,6 +35,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExtensionHost]:
     """The host of the process with the tutorial loaded: its callbacks register there."""
     path = list(sys.path)
     empty = tmp_path_factory.mktemp("program")
+    HOST.ledger.failures.clear()  # of other tests in this process
     HOST.attach(empty, DATA / "extensions", empty / "builtin", ExtensionChoice)
     HOST.load_scripts()
     HOST.initialize_scripts()
