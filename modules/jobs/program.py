@@ -135,6 +135,10 @@ def _connect_settings(program: Program) -> None:
         providers.register(name, partial(downloadable_names, family))
     providers.register("face_restorers", lambda: program.workshop.faces.names)
     providers.register("postprocessing_scripts", lambda: [step.name for step in STEPS])
+    providers.register("samplers", program.workshop.sampler_names)
+    providers.register("attention_optimizations", program.workshop.attention_titles)
+    texts = sorted({info.infotext for info in options.data_labels.values() if info.infotext})
+    providers.register("infotext_names", lambda: texts)
 
     def load() -> None:
         # In turn with the pictures, so that two models are never loaded beside each other.

@@ -208,6 +208,19 @@ class Workshop:
         pictures = [Image.fromarray(one.numpy()) for one in pixels]
         return pictures[0] if len(pictures) == 1 else image_grid(pictures).convert("RGB")
 
+    def sampler_names(self) -> list[str]:
+        """Names of all samplers, in their order."""
+        from modules.sampling.samplers import SAMPLERS
+
+        return [row.name for row in SAMPLERS]
+
+    def attention_titles(self) -> list[str]:
+        """Titles of the attention backends that this machine has."""
+        from modules.devices.attention import backend_titles
+        from modules.devices.policy import pick_device
+
+        return backend_titles(self.flags, pick_device(self.flags))
+
     def memory(self) -> dict[str, Any]:
         """Memory of machine and accelerator, as ``/sdapi/v1/memory`` reports it."""
         from modules.devices.memory import memory_report
