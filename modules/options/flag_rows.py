@@ -333,29 +333,16 @@ PENDING: frozenset[str] = frozenset(
         "gradio_debug",
         "no_gradio_queue",
         "autolaunch",
-        # networks, upscalers, faces, interrogation, training
+        # LDSR, interrogation, training
         "textual_inversion_templates_dir",
-        "codeformer_models_path",
-        "gfpgan_models_path",
-        "esrgan_models_path",
-        "realesrgan_models_path",
-        "dat_models_path",
         "ldsr_models_path",
-        "scunet_models_path",
-        "swinir_models_path",
         "clip_models_path",
         # the full page
-        "ui_config_file",
         "localizations_dir",
-        "hide_ui_dir_config",
         "theme",
         "use_textbox_seed",
-        "ui_debug_mode",
         "allow_code",
-        "enable_insecure_extension_access",
-        # devices and downloads
-        "use_ipex",
-        "opt_channelslast",
+        # downloads
         "do_not_download_clip",
         "no_download_sd_model",
     }
